@@ -1,0 +1,59 @@
+//! Everything that can happen to the engine.
+
+use crate::core::plan::Plan;
+use crate::model::addr::Cidr;
+use crate::model::ids::{ActionId, CheckId, LinkId, RunId};
+use crate::model::order::StopKind;
+use crate::model::seen::{AddressSeen, LinkSeen, Verdict};
+use crate::wire::advert::Datagram;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// The first picture of links and addresses is complete: routers may leave Init.
+    Begin {
+        /// Time since the machine booted.
+        uptime: Duration,
+        /// Addresses that another living daemon claims; they are never scrubbed.
+        claimed: &'a [(LinkId, Cidr)],
+    },
+    /// A packet of protocol 112.
+    Datagram(Datagram<'a>),
+    /// More packets wait on this link than were read; the next Tick believes no silence there.
+    Backlog(LinkId),
+    /// Time passed.
+    Tick,
+    /// The kernel says of a link.
+    Link(LinkSeen),
+    /// The kernel says of an address.
+    Address(AddressSeen),
+    /// A run of a script ended.
+    CheckDone {
+        /// Which script.
+        check: CheckId,
+        /// Which run; another than the current one is ignored.
+        run: RunId,
+        /// How.
+        verdict: Verdict,
+        /// Tail of its stderr.
+        stderr: Arc<str>,
+    },
+    /// The kernel did it.
+    Applied {
+        /// The request.
+        action: ActionId,
+    },
+    /// The kernel would not.
+    Refused {
+        /// The request.
+        action: ActionId,
+        /// Why.
+        errno: i32,
+    },
+    /// A reload.
+    Plan(Box<Plan>),
+    /// The daemon is to stop.
+    Stop(StopKind),
+}

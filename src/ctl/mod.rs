@@ -1,0 +1,1 @@
+//! Talk with operators: the Varlink socket and what is shown.

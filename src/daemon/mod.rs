@@ -1,0 +1,1 @@
+//! Assembly: three threads and a runner process.

@@ -1,0 +1,640 @@
+//! What happened, in values; every log text lives here.
+
+use crate::model::addr::Cidr;
+use crate::model::ids::RouterId;
+use crate::model::seen::Verdict;
+use crate::model::settings::RouterSettings;
+use crate::model::time::Human;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A state as keepalived's users know it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Phase {
+    /// Before the first decision.
+    Init,
+    /// Listening.
+    Backup,
+    /// Serving: RFC 9568's Active.
+    Active,
+    /// Cannot take part.
+    Fault,
+    /// The daemon stops.
+    Stopped,
+    /// Removed by a reload.
+    Deleted,
+}
+
+/// The one translation from our words to keepalived's.
+pub const fn keepalived_word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Init => "INIT",
+        Phase::Backup => "BACKUP",
+        Phase::Active => "MASTER",
+        Phase::Fault => "FAULT",
+        Phase::Stopped => "STOP",
+        Phase::Deleted => "DELETED",
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(keepalived_word(*self))
+    }
+}
+
+/// What was last heard of another router.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Heard {
+    /// From whom.
+    pub from: IpAddr,
+    /// Its priority; 0 if it released.
+    pub priority: u8,
+    /// How long ago.
+    pub ago: Duration,
+}
+
+impl fmt::Display for Heard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} (priority {}) {} ago",
+            self.from,
+            self.priority,
+            Human(self.ago)
+        )
+    }
+}
+
+/// Cause of a transition, with its evidence. The list is closed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Why {
+    /// The daemon started, or the instance was created.
+    Startup,
+    /// The owner claims at once.
+    Owner,
+    /// Nothing acceptable was heard for a whole Active_Down_Interval.
+    Silence {
+        /// Adverts that should have come.
+        missed: u32,
+        /// Who was last heeded.
+        last: Option<Heard>,
+    },
+    /// The Active router resigned.
+    Released {
+        /// Who did.
+        by: IpAddr,
+    },
+    /// Only lower priorities were heard, and we preempt.
+    Preempt {
+        /// Who was outranked.
+        lower: Heard,
+        /// Our effective priority.
+        ours: u8,
+    },
+    /// A higher priority was heard.
+    Outranked {
+        /// By whom.
+        by: IpAddr,
+        /// Its priority.
+        theirs: u8,
+        /// Our effective priority.
+        ours: u8,
+    },
+    /// The same priority from a higher address.
+    TieLost {
+        /// To whom.
+        to: IpAddr,
+        /// The priority of both.
+        priority: u8,
+    },
+    /// A script with weight 0 is down.
+    CheckFailed {
+        /// Which.
+        check: Arc<str>,
+        /// How its last run ended.
+        verdict: Option<Verdict>,
+    },
+    /// A script has no result yet.
+    CheckPending {
+        /// Which.
+        check: Arc<str>,
+    },
+    /// The interface is down or without carrier.
+    LinkDown {
+        /// Which.
+        link: Arc<str>,
+    },
+    /// The interface does not exist.
+    LinkAbsent {
+        /// Which.
+        link: Arc<str>,
+    },
+    /// The interface has no address that could be the source of adverts.
+    NoAddress {
+        /// Which.
+        link: Arc<str>,
+    },
+    /// The kernel refused an address.
+    AddressRefused {
+        /// Which.
+        cidr: Cidr,
+        /// Why.
+        errno: i32,
+    },
+    /// Someone keeps removing an address.
+    AddressLost {
+        /// Which.
+        cidr: Cidr,
+        /// How often it was put back.
+        restored: u32,
+    },
+    /// Whatever stood in the way is gone.
+    Cleared,
+    /// Our own advert timer fired too late (`timer_expired_backup`).
+    Late {
+        /// By how much.
+        by: Duration,
+    },
+    /// A reload.
+    Reload,
+    /// The daemon stops.
+    Stop,
+}
+
+impl Why {
+    /// The cause as one stable word.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Startup => "startup",
+            Self::Owner => "owner",
+            Self::Silence { .. } => "advert_timeout",
+            Self::Released { .. } => "prio_zero_received",
+            Self::Preempt { .. } => "preempt",
+            Self::Outranked { .. } => "higher_prio_advert",
+            Self::TieLost { .. } => "higher_address",
+            Self::CheckFailed { .. } => "check_failed",
+            Self::CheckPending { .. } => "check_pending",
+            Self::LinkDown { .. } => "interface_down",
+            Self::LinkAbsent { .. } => "interface_absent",
+            Self::NoAddress { .. } => "no_address",
+            Self::AddressRefused { .. } => "vip_refused",
+            Self::AddressLost { .. } => "vip_lost",
+            Self::Cleared => "fault_cleared",
+            Self::Late { .. } => "stall",
+            Self::Reload => "reload",
+            Self::Stop => "stop",
+        }
+    }
+
+    /// The other router concerned, if there is one.
+    pub const fn peer(&self) -> Option<IpAddr> {
+        match self {
+            Self::Silence {
+                last: Some(Heard { from, .. }),
+                ..
+            } => Some(*from),
+            Self::Released { by } | Self::Outranked { by, .. } => Some(*by),
+            Self::Preempt {
+                lower: Heard { from, .. },
+                ..
+            } => Some(*from),
+            Self::TieLost { to, .. } => Some(*to),
+            Self::Silence { last: None, .. }
+            | Self::Startup
+            | Self::Owner
+            | Self::CheckFailed { .. }
+            | Self::CheckPending { .. }
+            | Self::LinkDown { .. }
+            | Self::LinkAbsent { .. }
+            | Self::NoAddress { .. }
+            | Self::AddressRefused { .. }
+            | Self::AddressLost { .. }
+            | Self::Cleared
+            | Self::Late { .. }
+            | Self::Reload
+            | Self::Stop => None,
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Startup => f.write_str("start"),
+            Self::Owner => f.write_str("priority 255 owns the addresses"),
+            Self::Silence {
+                missed,
+                last: Some(heard),
+            } => {
+                write!(f, "{missed} adverts missed, last from {heard}")
+            }
+            Self::Silence { last: None, .. } => f.write_str("no other router was heard"),
+            Self::Released { by } => write!(f, "{by} released the addresses (priority 0)"),
+            Self::Preempt { lower, ours } => {
+                write!(f, "our priority {ours} outranks {lower}")
+            }
+            Self::Outranked { by, theirs, ours } => {
+                write!(f, "{by} advertises priority {theirs}, ours is {ours}")
+            }
+            Self::TieLost { to, priority } => {
+                write!(f, "{to} has our priority {priority} and the higher address")
+            }
+            Self::CheckFailed {
+                check,
+                verdict: Some(verdict),
+            } => {
+                write!(f, "script {check} {verdict}")
+            }
+            Self::CheckFailed {
+                check,
+                verdict: None,
+            } => {
+                write!(
+                    f,
+                    "script {check} counts as failed until it has succeeded (init_fail)"
+                )
+            }
+            Self::CheckPending { check } => write!(f, "script {check} has no result yet"),
+            Self::LinkDown { link } => write!(f, "interface {link} is down"),
+            Self::LinkAbsent { link } => write!(f, "interface {link} does not exist"),
+            Self::NoAddress { link } => write!(f, "interface {link} has no usable address"),
+            Self::AddressRefused { cidr, errno } => {
+                let error = std::io::Error::from_raw_os_error(*errno);
+                write!(f, "the kernel refused {cidr}: {error}")
+            }
+            Self::AddressLost { cidr, restored } => {
+                write!(
+                    f,
+                    "someone keeps removing {cidr}, put back {restored} times"
+                )
+            }
+            Self::Cleared => f.write_str("what stood in the way is gone"),
+            Self::Late { by } => write!(f, "our own advert was {} late", Human(*by)),
+            Self::Reload => f.write_str("reload"),
+            Self::Stop => f.write_str("stop"),
+        }
+    }
+}
+
+/// Something worth a line in the log. Nobody may act on it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Notice {
+    /// The instance concerned, if one is.
+    pub router: Option<Arc<str>>,
+    /// What happened.
+    pub what: What,
+}
+
+/// How loud a notice is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Level {
+    /// Detail.
+    Debug,
+    /// The normal course of things.
+    Info,
+    /// Something is wrong but handled.
+    Warn,
+}
+
+/// The kinds of notice.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum What {
+    /// A transition.
+    Entering {
+        /// From.
+        from: Phase,
+        /// To.
+        to: Phase,
+        /// Effective priority.
+        priority: u8,
+        /// Cause.
+        why: Why,
+        /// Number of the transition, counted over all instances.
+        seq: u64,
+    },
+    /// The effective priority moved.
+    Priority {
+        /// Before.
+        from: u8,
+        /// After.
+        to: u8,
+        /// The sum before clamping.
+        sum: i32,
+        /// The check that moved it, if one did.
+        by: Option<Arc<str>>,
+    },
+    /// A check rose or fell.
+    Check {
+        /// Its name.
+        name: Arc<str>,
+        /// Up now.
+        up: bool,
+        /// How the deciding run ended.
+        verdict: Verdict,
+        /// Tail of its stderr.
+        stderr: Arc<str>,
+    },
+    /// The exit of a check changed without moving it.
+    CheckExit {
+        /// Its name.
+        name: Arc<str>,
+        /// How the run ended.
+        verdict: Verdict,
+        /// Its counter: `up 3/5`.
+        counter: Arc<str>,
+    },
+    /// A check's run was still going when the next was due.
+    CheckBusy {
+        /// Its name.
+        name: Arc<str>,
+    },
+    /// A lower-priority advert was heard while Active.
+    LowerAdvert {
+        /// From whom.
+        from: IpAddr,
+        /// Its priority.
+        theirs: u8,
+        /// Ours.
+        ours: u8,
+    },
+    /// The same priority from our own address.
+    SameAddress {
+        /// The address.
+        from: IpAddr,
+    },
+    /// An advert was refused, first time for this reason and peer.
+    Rejected {
+        /// From whom.
+        from: IpAddr,
+        /// The reason in words.
+        reason: Arc<str>,
+        /// How many before this one were counted and not told.
+        silent: u64,
+    },
+    /// A VRID nobody here has (`log_unknown_vrids`).
+    UnknownVrid {
+        /// Which.
+        vrid: u8,
+        /// From whom.
+        from: IpAddr,
+    },
+    /// The peer's address list is not ours; the advert is heeded all the same.
+    AddressMismatch {
+        /// From whom.
+        from: IpAddr,
+        /// In words: what is missing, what is more.
+        difference: Arc<str>,
+    },
+    /// The peer's checksum has the other form.
+    ChecksumForm {
+        /// From whom.
+        from: IpAddr,
+        /// Whether the peer includes the pseudo-header.
+        pseudo: bool,
+    },
+    /// The first IPv6 address in an advert is not link-local (RFC 9568 erratum 8300).
+    NoLinkLocal {
+        /// From whom.
+        from: IpAddr,
+    },
+    /// The peer's interval is not ours (version 3: learned).
+    Interval {
+        /// From whom.
+        from: IpAddr,
+        /// Its interval.
+        theirs: Duration,
+        /// Ours.
+        ours: Duration,
+    },
+    /// An address was removed by someone else and put back.
+    Restored {
+        /// Which.
+        cidr: Cidr,
+        /// How often by now.
+        times: u32,
+    },
+    /// The kernel refused an address.
+    Refused {
+        /// Which.
+        cidr: Cidr,
+        /// Why.
+        errno: i32,
+    },
+    /// An address left by an earlier run was removed.
+    Scrubbed {
+        /// Which.
+        cidr: Cidr,
+        /// Where.
+        link: Arc<str>,
+    },
+    /// The loop woke late.
+    Stalled {
+        /// By how much.
+        late: Duration,
+    },
+    /// An instance was created, changed or removed by a reload.
+    Reloaded {
+        /// `created`, `changed`, `removed`.
+        how: &'static str,
+    },
+    /// Text made by the shell, for example an errno of a socket.
+    Text {
+        /// How loud.
+        level: Level,
+        /// The text.
+        text: Arc<str>,
+    },
+}
+
+impl What {
+    /// How loud it is.
+    pub const fn level(&self) -> Level {
+        match self {
+            Self::Entering { .. }
+            | Self::Priority { .. }
+            | Self::Scrubbed { .. }
+            | Self::Reloaded { .. }
+            | Self::CheckExit { .. }
+            | Self::Interval { .. } => Level::Info,
+            Self::Check { up: true, .. } => Level::Info,
+            Self::Check { up: false, .. }
+            | Self::CheckBusy { .. }
+            | Self::LowerAdvert { .. }
+            | Self::SameAddress { .. }
+            | Self::Rejected { .. }
+            | Self::UnknownVrid { .. }
+            | Self::AddressMismatch { .. }
+            | Self::ChecksumForm { .. }
+            | Self::NoLinkLocal { .. }
+            | Self::Restored { .. }
+            | Self::Refused { .. }
+            | Self::Stalled { .. } => Level::Warn,
+            Self::Text { level, .. } => *level,
+        }
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(router) = &self.router {
+            write!(f, "({router}) ")?;
+        }
+        self.what.fmt(f)
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entering {
+                from,
+                to,
+                priority,
+                why,
+                ..
+            } => write!(
+                f,
+                "Entering {to} STATE (was {from}, effective priority {priority}): {why}"
+            ),
+            Self::Priority { from, to, sum, by } => {
+                write!(f, "Changing effective priority from {from} to {to}")?;
+                if i32::from(*to) != *sum {
+                    write!(f, " (sum {sum}, clamped)")?;
+                }
+                match by {
+                    Some(check) => write!(f, ": script {check}"),
+                    None => Ok(()),
+                }
+            }
+            Self::Check {
+                name,
+                verdict,
+                stderr,
+                ..
+            } => {
+                write!(f, "VRRP_Script({name}) {verdict}")?;
+                if stderr.is_empty() {
+                    Ok(())
+                } else {
+                    write!(f, ": {stderr}")
+                }
+            }
+            Self::CheckExit {
+                name,
+                verdict,
+                counter,
+            } => match verdict {
+                Verdict::Pass => write!(f, "Script `{name}` now returning 0 ({counter})"),
+                Verdict::Fail(status) => {
+                    write!(f, "Script `{name}` now returning {status} ({counter})")
+                }
+                Verdict::Signalled(_)
+                | Verdict::TimedOut
+                | Verdict::NotStarted(_)
+                | Verdict::Lost => write!(f, "Script `{name}` {verdict} ({counter})"),
+            },
+            Self::CheckBusy { name } => {
+                write!(f, "VRRP_Script({name}) is still running - skipping run")
+            }
+            Self::LowerAdvert { from, theirs, ours } => write!(
+                f,
+                "Received advert from {from} with lower priority {theirs}, ours {ours}"
+            ),
+            Self::SameAddress { from } => write!(
+                f,
+                "advert with our priority from our own address {from}: two routers share it"
+            ),
+            Self::Rejected {
+                from,
+                reason,
+                silent,
+            } => {
+                write!(f, "advert from {from} refused: {reason}")?;
+                if *silent > 0 {
+                    write!(f, " ({silent} more before)")
+                } else {
+                    Ok(())
+                }
+            }
+            Self::UnknownVrid { vrid, from } => {
+                write!(f, "advert for unknown VRID {vrid} from {from}")
+            }
+            Self::AddressMismatch { from, difference } => write!(
+                f,
+                "{from} advertises other addresses than ours ({difference}); heeded all the same"
+            ),
+            Self::ChecksumForm { from, pseudo: true } => write!(
+                f,
+                "{from} sums with the pseudo-header although v3_checksum_as_v2 is set here"
+            ),
+            Self::ChecksumForm {
+                from,
+                pseudo: false,
+            } => write!(
+                f,
+                "{from} sums without the pseudo-header: set v3_checksum_as_v2 here"
+            ),
+            Self::NoLinkLocal { from } => write!(
+                f,
+                "the first address in the adverts of {from} is not link-local (RFC 9568 §5.2.9)"
+            ),
+            Self::Interval { from, theirs, ours } => write!(
+                f,
+                "{from} advertises every {}, our interval is {}",
+                Human(*theirs),
+                Human(*ours)
+            ),
+            Self::Restored { cidr, times } => {
+                write!(
+                    f,
+                    "{cidr} was removed by someone else; put back ({times} times)"
+                )
+            }
+            Self::Refused { cidr, errno } => {
+                let error = std::io::Error::from_raw_os_error(*errno);
+                write!(f, "the kernel refused {cidr}: {error}")
+            }
+            Self::Scrubbed { cidr, link } => {
+                write!(f, "removed {cidr} from {link}, left by an earlier run")
+            }
+            Self::Stalled { late } => write!(f, "woke {} late", Human(*late)),
+            Self::Reloaded { how } => write!(f, "{how} by reload"),
+            Self::Text { text, .. } => f.write_str(text),
+        }
+    }
+}
+
+/// What notify programs are told of one transition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Notification {
+    /// Whose queue it belongs to.
+    pub router: RouterId,
+    /// Its settings at that time: name, programs, addresses.
+    pub settings: Arc<RouterSettings>,
+    /// From.
+    pub from: Phase,
+    /// What is told.
+    pub to: Told,
+    /// Effective priority.
+    pub priority: u8,
+    /// Cause.
+    pub why: Why,
+    /// Number of the transition, counted over all instances.
+    pub seq: u64,
+    /// The first transition of this instance in this run.
+    pub first: bool,
+}
+
+/// What a notification tells.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Told {
+    /// A state was entered.
+    State(Phase),
+    /// A lower-priority advert came while Active (`notify_master_rx_lower_pri`).
+    LowerAdvert,
+}

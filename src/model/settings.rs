@@ -1,0 +1,313 @@
+//! What a configuration means, whatever language it was written in.
+//!
+//! Every value is resolved and in range: defaults are applied, intervals rounded as the wire wants
+//! them, contradictions settled. Names of users and interfaces stay names; whether they exist is not
+//! known here.
+
+use crate::model::addr::VirtualAddress;
+use crate::model::ids::{Family, Version, Vrid};
+use crate::model::priority::{Priority, Weight};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A whole configuration.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Settings {
+    /// What concerns the program as a whole.
+    pub global: GlobalSettings,
+    /// Track scripts in the order of the file.
+    pub checks: Vec<Arc<CheckSettings>>,
+    /// Virtual routers in the order of the file.
+    pub routers: Vec<Arc<RouterSettings>>,
+}
+
+/// `global_defs`, as far as it is not folded into routers and checks.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct GlobalSettings {
+    /// `router_id`, if given.
+    pub router_id: Option<Arc<str>>,
+    /// `vrrp_startup_delay`: nobody sends or listens for so long after the start.
+    pub startup_delay: Duration,
+    /// `vrrp_delay_after_boot`: the same, counted from the machine's boot.
+    pub delay_after_boot: Duration,
+    /// `vrrp_garp_interval`: least spacing of two gratuitous ARPs on one interface.
+    pub garp_interval: Duration,
+    /// `vrrp_gna_interval`: least spacing of two neighbour advertisements on one interface.
+    pub gna_interval: Duration,
+    /// `log_unknown_vrids`.
+    pub log_unknown_vrids: bool,
+    /// `enable_script_security`.
+    pub script_security: bool,
+    /// `control_group`: who may read from the control socket.
+    pub control_group: Option<Arc<str>>,
+    /// `vip_restore_limit`: so many restored addresses in so long, then fault.
+    pub restore_limit: RestoreLimit,
+    /// How the engine thread asks to be scheduled.
+    pub process: ProcessSettings,
+}
+
+/// How often a removed address is put back before the router gives up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RestoreLimit {
+    /// So many restorations ...
+    pub count: u32,
+    /// ... within this time.
+    pub within: Duration,
+}
+
+impl Default for RestoreLimit {
+    fn default() -> Self {
+        Self {
+            count: 200,
+            within: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Scheduling of the engine thread (`vrrp_rt_priority` and its like).
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ProcessSettings {
+    /// `vrrp_rt_priority`: SCHED_RR at this priority, 1..=99.
+    pub rt_priority: Option<u8>,
+    /// `vrrp_priority`: nice value, -20..=19.
+    pub nice: Option<i8>,
+    /// `vrrp_no_swap`: lock memory.
+    pub no_swap: bool,
+    /// `vrrp_cpu_affinity`: processors, empty for all.
+    pub cpus: Vec<u16>,
+    /// `vrrp_rlimit_rttime` in microseconds; the soft limit alone is set, nothing is killed by it.
+    pub rttime: Option<u64>,
+}
+
+/// One `vrrp_script`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CheckSettings {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What is run.
+    pub command: Command,
+    /// Start to start.
+    pub interval: Duration,
+    /// A run that lasts longer has failed.
+    pub timeout: Duration,
+    /// Default weight of its users.
+    pub weight: Weight,
+    /// Default `reverse` of its users.
+    pub reverse: bool,
+    /// Successes that make it up, at least 1.
+    pub rise: u32,
+    /// Failures that make it down, at least 1.
+    pub fall: u32,
+    /// `init_fail`: down until `rise` successes.
+    pub init_fail: bool,
+    /// Why it cannot be used (missing, not executable, insecure); then nobody tracks it.
+    pub unusable: Option<Arc<str>>,
+}
+
+/// A program, its arguments and who runs it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Command {
+    /// Program and arguments, at least one word.
+    pub argv: Vec<Arc<str>>,
+    /// Who runs it; `None` is the default script user.
+    pub user: Option<RunAs>,
+}
+
+/// User and group by name or number, as written.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct RunAs {
+    /// User name or number.
+    pub user: Arc<str>,
+    /// Group name or number; `None` is the user's own.
+    pub group: Option<Arc<str>>,
+}
+
+/// One `vrrp_instance`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RouterSettings {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The interface it runs on.
+    pub interface: Arc<str>,
+    /// Virtual router identifier.
+    pub vrid: Vrid,
+    /// Address family.
+    pub family: Family,
+    /// Protocol version.
+    pub version: Version,
+    /// `state`: with MASTER an owner claims at once at start; otherwise without effect.
+    pub start_active: bool,
+    /// Base priority.
+    pub priority: Priority,
+    /// Own advertisement interval, rounded to what the wire can say.
+    pub adver: Duration,
+    /// Multicast, or one copy for each peer.
+    pub transport: TransportSettings,
+    /// `mcast_src_ip`, `unicast_src_ip`: source of our adverts; `None` is the primary address.
+    pub source: Option<IpAddr>,
+    /// Version 2 authentication.
+    pub auth: AuthSettings,
+    /// `v3_checksum_as_v2`: no pseudo-header in version 3 over IPv4 (RFC 9568).
+    pub checksum_as_v2: bool,
+    /// Preempt_Mode.
+    pub preempt: bool,
+    /// `preempt_delay`.
+    pub preempt_delay: Duration,
+    /// `down_timer_adverts`, 1..=100.
+    pub down_adverts: u8,
+    /// Advertised addresses in order.
+    pub addresses: Vec<VirtualAddress>,
+    /// Installed but not advertised.
+    pub excluded: Vec<VirtualAddress>,
+    /// `strict_mode`, `vrrp_strict`.
+    pub strict: bool,
+    /// `dont_track_primary`.
+    pub dont_track_primary: bool,
+    /// `skip_check_adv_addr`.
+    pub skip_check_addrs: bool,
+    /// `vip_mismatch drop`: an advert with other addresses than ours is discarded.
+    pub drop_mismatch: bool,
+    /// `check_unicast_src`.
+    pub check_unicast_src: bool,
+    /// `lower_prio_no_advert`.
+    pub lower_prio_no_advert: bool,
+    /// `higher_prio_send_advert`.
+    pub higher_prio_send_advert: bool,
+    /// `owner_ignore_adverts`.
+    pub owner_ignore_adverts: bool,
+    /// `timer_expired_backup`: the highest priority expected of others.
+    pub timer_expired_backup: Option<Priority>,
+    /// Announcements after takeover.
+    pub garp: GarpSettings,
+    /// What it tracks.
+    pub tracks: Vec<TrackSettings>,
+    /// Programs told of its transitions.
+    pub notify: NotifySettings,
+}
+
+/// How adverts travel.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum TransportSettings {
+    /// To 224.0.0.18 or ff02::12.
+    Multicast,
+    /// One copy for each peer.
+    Unicast {
+        /// The peers, at least one.
+        peers: Vec<IpAddr>,
+    },
+}
+
+/// Version 2 authentication.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AuthSettings {
+    /// None.
+    None,
+    /// Simple password, padded with zeros (RFC 2338 §5.3.6).
+    Password([u8; 8]),
+}
+
+/// Does not show the password.
+impl std::fmt::Debug for AuthSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Password(_) => "Password(********)",
+        })
+    }
+}
+
+/// Gratuitous ARP and unsolicited neighbour advertisement (keepalived.conf(5) garp_master_*).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct GarpSettings {
+    /// Second set so long after takeover; zero for none.
+    pub delay: Duration,
+    /// Rounds in a set, at least 1.
+    pub repeat: u32,
+    /// A refresh every so often; zero for none.
+    pub refresh: Duration,
+    /// Rounds in a refresh, at least 1.
+    pub refresh_repeat: u32,
+    /// Second set after a lower-priority advert.
+    pub lower_delay: Duration,
+    /// Rounds after a lower-priority advert; zero for none.
+    pub lower_repeat: u32,
+}
+
+impl Default for GarpSettings {
+    fn default() -> Self {
+        let delay = Duration::from_secs(5);
+        Self {
+            delay,
+            repeat: 5,
+            refresh: Duration::ZERO,
+            refresh_repeat: 1,
+            lower_delay: delay,
+            lower_repeat: 5,
+        }
+    }
+}
+
+/// One entry of `track_script`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TrackSettings {
+    /// Name of the script.
+    pub check: Arc<str>,
+    /// Its weight here.
+    pub weight: Weight,
+    /// Up and down exchanged.
+    pub reverse: bool,
+}
+
+/// Programs told of transitions.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct NotifySettings {
+    /// `notify_master`.
+    pub master: Option<Command>,
+    /// `notify_backup`.
+    pub backup: Option<Command>,
+    /// `notify_fault`.
+    pub fault: Option<Command>,
+    /// `notify_stop`.
+    pub stop: Option<Command>,
+    /// `notify_deleted`: `Some(None)` asks for the word DELETED without a program of its own.
+    pub deleted: Option<Option<Command>>,
+    /// `notify_master_rx_lower_pri`.
+    pub lower_advert: Option<Command>,
+    /// `notify`.
+    pub any: Option<Command>,
+}
+
+/// What makes a router the same one over a reload: not its name (keepalived's rule).
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct RouterIdentity {
+    /// Interface.
+    pub interface: Arc<str>,
+    /// Family.
+    pub family: Family,
+    /// VRID.
+    pub vrid: Vrid,
+    /// Source of a unicast router; `None` for multicast.
+    pub unicast: Option<Option<IpAddr>>,
+}
+
+impl RouterSettings {
+    /// What makes it the same router over a reload.
+    pub fn identity(&self) -> RouterIdentity {
+        RouterIdentity {
+            interface: self.interface.clone(),
+            family: self.family,
+            vrid: self.vrid,
+            unicast: match &self.transport {
+                TransportSettings::Multicast => None,
+                TransportSettings::Unicast { .. } => Some(self.source),
+            },
+        }
+    }
+
+    /// All addresses it installs: advertised first, then excluded.
+    pub fn installed(&self) -> impl Iterator<Item = &VirtualAddress> {
+        self.addresses.iter().chain(&self.excluded)
+    }
+}

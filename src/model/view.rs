@@ -1,0 +1,223 @@
+//! Read-only pictures of the running state for status and metrics.
+//!
+//! The engine fills a [`Snapshot`] that the asker brought. Times are given as ages and remaining
+//! lengths in seconds, because an [`crate::model::time::Instant`] means nothing outside.
+
+use crate::model::ids::Family;
+use crate::model::notice::Phase;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Everything `status` shows.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Version of this form; grows when a field changes its meaning.
+    pub form: u32,
+    /// Virtual routers in the order of the file.
+    pub instances: Vec<RouterView>,
+    /// Track scripts in the order of the file.
+    pub scripts: Vec<CheckView>,
+    /// Interfaces in use.
+    pub interfaces: Vec<LinkView>,
+    /// The loop.
+    pub engine: EngineView,
+    /// Warnings that stand: keywords not acted on, scripts that cannot be used.
+    pub warnings: Vec<String>,
+}
+
+/// One virtual router.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RouterView {
+    /// Name.
+    pub name: Arc<str>,
+    /// Interface.
+    pub interface: Arc<str>,
+    /// VRID.
+    pub vrid: u8,
+    /// Family.
+    pub family: Family,
+    /// Protocol version.
+    pub version: u8,
+    /// State in keepalived's words.
+    pub state: String,
+    /// Base priority.
+    pub base_priority: u8,
+    /// Effective priority.
+    pub priority: u8,
+    /// Sum before clamping.
+    pub priority_sum: i32,
+    /// Seconds in this state.
+    pub since_s: f64,
+    /// Cause of the last transition: code.
+    pub cause: String,
+    /// Cause of the last transition: sentence.
+    pub detail: String,
+    /// Why it cannot run, if it cannot.
+    pub faults: Vec<String>,
+    /// Seconds until the running timer ends.
+    pub timer_s: Option<f64>,
+    /// Source of our adverts.
+    pub source: Option<IpAddr>,
+    /// Own interval in seconds.
+    pub advert_interval_s: f64,
+    /// Interval learned from the Active router, in seconds.
+    pub learned_interval_s: f64,
+    /// Addresses and whether they are installed.
+    pub addresses: Vec<AddressView>,
+    /// What it tracks.
+    pub tracks: Vec<TrackView>,
+    /// Routers heard for this VRID.
+    pub peers: Vec<PeerView>,
+    /// Counters.
+    pub counters: Counters,
+}
+
+/// One virtual address.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AddressView {
+    /// Address with prefix.
+    pub address: String,
+    /// Interface it belongs on.
+    pub interface: Arc<str>,
+    /// In the kernel, as far as we know.
+    pub installed: bool,
+    /// Carried in adverts.
+    pub advertised: bool,
+}
+
+/// A tracked script as one router sees it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TrackView {
+    /// Script.
+    pub script: Arc<str>,
+    /// Weight in force here.
+    pub weight: i16,
+    /// Reversed.
+    pub reverse: bool,
+    /// What it adds now.
+    pub adds: i16,
+    /// Whether it holds the router in FAULT.
+    pub fault: bool,
+}
+
+/// Another router for the same VRID.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct PeerView {
+    /// Its address.
+    pub address: IpAddr,
+    /// Last priority heard.
+    pub priority: u8,
+    /// Seconds since then.
+    pub ago_s: f64,
+    /// Its interval in seconds.
+    pub interval_s: f64,
+    /// Valid adverts heard.
+    pub adverts: u64,
+    /// `pseudo-header` or `message`; version 3 over IPv4 only.
+    pub checksum: Option<String>,
+    /// Adverts whose checksum had the pseudo-header.
+    pub checksum_pseudo: u64,
+    /// Adverts whose checksum covered the message alone.
+    pub checksum_message: u64,
+    /// Its address list is not ours.
+    pub address_mismatch: bool,
+}
+
+/// One track script.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct CheckView {
+    /// Name.
+    pub name: Arc<str>,
+    /// `pending`, `up`, `down`, `unused` or `unusable`.
+    pub state: String,
+    /// Credit or progress: `up 3/5`, `down 1/2`.
+    pub counter: String,
+    /// How the last run ended.
+    pub last: Option<String>,
+    /// Seconds since the last run ended.
+    pub last_ago_s: Option<f64>,
+    /// Runs started.
+    pub runs: u64,
+    /// Runs that failed.
+    pub failures: u64,
+    /// Tail of stderr of the last run that failed.
+    pub stderr: String,
+    /// Why it cannot be used.
+    pub unusable: Option<Arc<str>>,
+}
+
+/// One interface.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LinkView {
+    /// Name.
+    pub name: Arc<str>,
+    /// Index, if it exists.
+    pub index: Option<u32>,
+    /// Up and running.
+    pub up: bool,
+    /// Packets refused before a virtual router could be found, by reason.
+    pub rejected: Vec<(String, u64)>,
+}
+
+/// The loop's own health.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct EngineView {
+    /// Times the loop woke.
+    pub wakes: u64,
+    /// Latest wake after a deadline, in seconds.
+    pub worst_late_s: f64,
+    /// Messages to the service thread that were dropped (log lines).
+    pub dropped_notices: u64,
+    /// Frames the kernel did not take.
+    pub send_errors: u64,
+    /// Real-time priority in force.
+    pub realtime: bool,
+    /// Memory is locked.
+    pub locked: bool,
+}
+
+/// Counters of one virtual router (names after keepalived's statistics).
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Counters {
+    /// Valid adverts heard.
+    pub advert_rcvd: u64,
+    /// Adverts sent.
+    pub advert_sent: u64,
+    /// Times it became Active.
+    pub become_master: u64,
+    /// Times it left Active.
+    pub release_master: u64,
+    /// Priority 0 heard.
+    pub pri_zero_rcvd: u64,
+    /// Priority 0 sent.
+    pub pri_zero_sent: u64,
+    /// Adverts with lower priority heard while Active.
+    pub lower_rcvd: u64,
+    /// Of those, left unanswered because one answer per interval is enough.
+    pub lower_unanswered: u64,
+    /// Adverts whose address list is not ours.
+    pub addr_list_mismatch: u64,
+    /// Adverts over IPv6 whose first address is not link-local.
+    pub no_link_local: u64,
+    /// Adverts whose checksum had the other form than configured.
+    pub checksum_other_form: u64,
+    /// Addresses removed by someone else and put back.
+    pub restored: u64,
+    /// Own adverts skipped because the loop was late.
+    pub skipped: u64,
+    /// Announcements sent (GARP and NA).
+    pub announced: u64,
+    /// Refused adverts by reason.
+    pub rejected: Vec<(String, u64)>,
+}
+
+/// What an empty snapshot is filled with first.
+pub const FORM: u32 = 1;
+
+impl RouterView {
+    /// Whether it serves.
+    pub fn is_active(&self) -> bool {
+        self.state == crate::model::notice::keepalived_word(Phase::Active)
+    }
+}

@@ -1,0 +1,1 @@
+//! Tell: notices become log events.

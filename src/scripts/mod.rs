@@ -1,0 +1,1 @@
+//! Other people's programs: the runner process, checks and notify queues.

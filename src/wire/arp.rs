@@ -105,3 +105,42 @@ fn pnet_mac(Mac([a, b, c, d, e, f]): Mac) -> MacAddr {
 fn our_mac(MacAddr(a, b, c, d, e, f): MacAddr) -> Mac {
     Mac([a, b, c, d, e, f])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAC: Mac = Mac([0, 0, 0x5e, 0, 1, 0x33]);
+    const IP: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 51);
+
+    #[test]
+    fn every_byte_of_the_frame_is_written() {
+        let mut dirty = [0xa5; LEN];
+        fill(&mut dirty, MAC, IP);
+        assert_eq!(dirty, gratuitous(MAC, IP));
+        assert!(!dirty.contains(&0xa5));
+    }
+
+    #[test]
+    fn an_announcement_is_read_as_one() {
+        let arp = parse(&gratuitous(MAC, IP)).expect("ARP");
+        assert!(arp.is_gratuitous());
+        assert_eq!(arp.operation, 1, "keepalived announces by request");
+        assert_eq!((arp.src, arp.dst), (MAC, Mac::BROADCAST));
+        assert_eq!((arp.sender_mac, arp.sender), (MAC, IP));
+        assert_eq!((arp.target_mac, arp.target), (Mac::BROADCAST, IP));
+    }
+
+    #[test]
+    fn what_is_not_arp_for_ipv4_is_none() {
+        let frame = gratuitous(MAC, IP);
+        for len in 0..LEN {
+            assert_eq!(parse(&frame[..len]), None, "{len} bytes");
+        }
+        for at in [13, 15, 17, 18, 19] {
+            let mut other = frame;
+            other[at] ^= 2;
+            assert_eq!(parse(&other), None, "byte {at}");
+        }
+    }
+}

@@ -162,3 +162,69 @@ pub(in crate::wire) fn push_v6(
     out.extend_from_slice(&src.octets());
     out.extend_from_slice(&dst.octets());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An IGMP report as the lab's kernel sent it: router-alert option, DF set.
+    const WITH_OPTIONS: [u8; 40] = [
+        0x46, 0xc0, 0, 0x28, 0, 0, 0x40, 0, 1, 2, 0xf9, 0xef, 10, 9, 0, 1, 224, 0, 0, 22, 0x94, 4,
+        0, 0, 0x22, 0, 0xf9, 0xeb, 0, 0, 0, 1, 4, 0, 0, 0, 224, 0, 0, 18,
+    ];
+
+    #[test]
+    fn options_belong_to_the_header() {
+        let packet = parse_v4(&WITH_OPTIONS).expect("a whole packet");
+        assert_eq!(packet.payload, &WITH_OPTIONS[24..]);
+        assert_eq!((packet.ttl, packet.protocol), (1, 2));
+        assert_eq!(packet.src, Ipv4Addr::new(10, 9, 0, 1));
+        assert_eq!(packet.dst, Ipv4Addr::new(224, 0, 0, 22));
+    }
+
+    #[test]
+    fn ethernet_padding_is_cut() {
+        let mut padded = WITH_OPTIONS.to_vec();
+        padded.extend([0; 6]);
+        assert_eq!(parse_v4(&padded), parse_v4(&WITH_OPTIONS));
+    }
+
+    #[test]
+    fn a_packet_that_is_not_whole_is_none() {
+        for len in 0..WITH_OPTIONS.len() {
+            assert_eq!(parse_v4(&WITH_OPTIONS[..len]), None, "{len} bytes");
+        }
+        let with = |at: usize, byte| {
+            let mut packet = WITH_OPTIONS;
+            packet[at] = byte;
+            packet
+        };
+        assert_eq!(parse_v4(&with(0, 0x44)), None, "IHL below 5");
+        assert_eq!(parse_v4(&with(0, 0x66)), None, "version 6");
+        assert_eq!(
+            parse_v4(&with(3, 23)),
+            None,
+            "total length inside the header"
+        );
+        assert_eq!(parse_v4(&with(6, 0x20)), None, "more fragments");
+        assert_eq!(parse_v4(&with(7, 0x01)), None, "not the first fragment");
+        assert!(parse_v4(&with(3, 24)).is_some_and(|p| p.payload.is_empty()));
+    }
+
+    #[test]
+    fn an_ipv6_header_is_read_as_it_was_written() {
+        let (src, dst) = (Ipv6Addr::LOCALHOST, Ipv6Addr::UNSPECIFIED);
+        let mut packet = Vec::new();
+        push_v6(&mut packet, src, dst, 112, 3);
+        packet.extend([1, 2, 3, 4]);
+        let read = parse_v6(&packet).expect("a whole packet");
+        assert_eq!((read.src, read.dst), (src, dst));
+        assert_eq!((read.hop_limit, read.next_header), (255, 112));
+        assert_eq!(read.payload, [1, 2, 3], "what follows is not its own");
+        for len in 0..43 {
+            assert_eq!(parse_v6(&packet[..len]), None, "{len} bytes");
+        }
+        packet[0] = 0x45;
+        assert_eq!(parse_v6(&packet), None, "version 4");
+    }
+}

@@ -129,3 +129,72 @@ fn target_mac(mut options: &[u8]) -> Option<Mac> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAC: Mac = Mac([0, 0, 0x5e, 0, 2, 0x33]);
+    const IP: Ipv6Addr = Ipv6Addr::new(0xfd00, 9, 0, 0, 0, 0, 0, 0x51);
+
+    #[test]
+    fn every_byte_of_the_frame_is_written() {
+        let mut dirty = [0xa5; LEN];
+        fill(&mut dirty, MAC, IP, true);
+        assert_eq!(dirty, unsolicited(MAC, IP, true));
+    }
+
+    #[test]
+    fn an_announcement_is_read_as_one() {
+        for router in [false, true] {
+            let advert = parse(&unsolicited(MAC, IP, router)).expect("an advertisement");
+            assert_eq!((advert.src, advert.target), (IP, IP));
+            assert_eq!(advert.mac, Some(MAC));
+            assert_eq!(advert.router, router);
+            assert!(!advert.solicited && advert.replaces);
+        }
+    }
+
+    #[test]
+    fn pnet_reads_what_we_wrote_and_agrees_on_the_checksum() {
+        use pnet::packet::icmpv6::{Icmpv6Packet, checksum};
+        let frame = unsolicited(MAC, IP, true);
+        let icmp = Icmpv6Packet::new(&frame[ETHERNET + HEADER6..]).expect("32 bytes");
+        assert_eq!(icmp.get_checksum(), checksum(&icmp, &IP, &ALL_NODES));
+    }
+
+    #[test]
+    fn a_frame_that_is_damaged_anywhere_is_none() {
+        let frame = unsolicited(MAC, IP, true);
+        for len in 0..LEN {
+            assert_eq!(parse(&frame[..len]), None, "{len} bytes");
+        }
+        for at in ETHERNET + HEADER6..LEN {
+            let mut damaged = frame;
+            damaged[at] ^= 1;
+            assert_eq!(parse(&damaged), None, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn options_are_walked_and_none_of_them_traps_us() {
+        let lladdr = [2, 1, 0, 0, 0x5e, 0, 2, 0x33];
+        assert_eq!(target_mac(&lladdr), Some(MAC));
+        assert_eq!(
+            target_mac(&[&[14, 1, 0, 0, 0, 0, 0, 0], &lladdr[..]].concat()),
+            Some(MAC)
+        );
+        let mut long = vec![14, 255];
+        long.resize(255 * 8, 0);
+        long.extend(lladdr);
+        assert_eq!(target_mac(&long), Some(MAC), "an option of 2040 bytes");
+        assert_eq!(
+            target_mac(&[14, 0, 0, 0]),
+            None,
+            "a length of 0 ends the walk"
+        );
+        assert_eq!(target_mac(&[14, 9, 0, 0]), None, "it reaches past the end");
+        assert_eq!(target_mac(&lladdr[..7]), None, "cut off");
+        assert_eq!(target_mac(&[14]), None);
+    }
+}

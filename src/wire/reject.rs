@@ -259,8 +259,8 @@ mod tests {
         for reject in ALL {
             let text = reject.to_string();
             assert!(
-                text.starts_with("it"),
-                "a sentence about the advert: {text}"
+                text.starts_with(|first: char| first.is_ascii_lowercase()),
+                "it stands behind a colon: {text}"
             );
             assert!(
                 text.contains('(') && text.ends_with(')'),

@@ -100,7 +100,10 @@ impl Template {
     ///
     /// Version 2 over IPv6 does not exist and gives no frames.
     pub fn new(spec: &Spec<'_>) -> Self {
-        let claim = Claim::Release;
+        Self::build(spec, Claim::Release)
+    }
+
+    fn build(spec: &Spec<'_>, claim: Claim) -> Self {
         let family = Family::of(spec.source);
         let message = message(spec, claim);
         let sum = Sum::of(&message);
@@ -224,4 +227,279 @@ fn message(spec: &Spec<'_>, claim: Claim) -> Vec<u8> {
         0,
     ];
     [&fixed, addresses.as_slice(), auth].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::LinkId;
+    use crate::model::priority::Priority;
+    use crate::wire::advert::{Advert, ChecksumForm, Datagram, Expect};
+    use proptest::prelude::*;
+
+    const SRC4: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
+    const VIP4: [IpAddr; 1] = [IpAddr::V4(Ipv4Addr::new(10, 9, 0, 51))];
+
+    fn spec(version: Version) -> Spec<'static> {
+        Spec {
+            version,
+            vrid: Vrid::new(51).unwrap(),
+            adver: Duration::from_secs(1),
+            source: IpAddr::V4(SRC4),
+            destinations: &[IpAddr::V4(GROUP4)],
+            addresses: &VIP4,
+            auth: AuthSettings::None,
+            checksum_as_v2: false,
+            mtu: 1500,
+        }
+    }
+
+    fn only_message(template: &Template, header: usize) -> Vec<u8> {
+        let (_, frame) = template.frames().next().expect("one destination");
+        frame[header..].to_vec()
+    }
+
+    #[test]
+    fn a_fresh_template_resigns_rather_than_claims() {
+        let template = Template::new(&spec(Version::V3));
+        assert_eq!(template.claim(), Claim::Release);
+        assert_eq!(only_message(&template, HEADER4)[2], 0);
+    }
+
+    #[test]
+    fn setting_150_and_0_gives_the_worked_examples() {
+        let mut template = Template::new(&spec(Version::V2));
+        template.set(Claim::from_wire(150));
+        let head = |t: &Template| only_message(t, HEADER4)[..8].to_vec();
+        assert_eq!(head(&template), [0x21, 51, 150, 1, 0, 1, 0x3e, 0x8e]);
+        template.set(Claim::Release);
+        assert_eq!(head(&template), [0x21, 51, 0, 1, 0, 1, 0xd4, 0x8e]);
+
+        let mut template = Template::new(&spec(Version::V3));
+        template.set(Claim::from_wire(150));
+        assert_eq!(head(&template), [0x31, 51, 150, 1, 0, 100, 0x43, 0x92]);
+        let mut template = Template::new(&Spec {
+            checksum_as_v2: true,
+            ..spec(Version::V3)
+        });
+        template.set(Claim::from_wire(150));
+        assert_eq!(head(&template), [0x31, 51, 150, 1, 0, 100, 0x2e, 0x2b]);
+    }
+
+    #[test]
+    fn an_mtu_limits_the_addresses_and_255_is_the_end() {
+        assert_eq!(capacity(Version::V2, Family::V4, 1500), 255);
+        assert_eq!(capacity(Version::V3, Family::V4, 1047), 254);
+        assert_eq!(capacity(Version::V3, Family::V4, 1048), 255);
+        assert_eq!(capacity(Version::V2, Family::V4, 1055), 254);
+        assert_eq!(capacity(Version::V2, Family::V4, 1056), 255);
+        assert_eq!(capacity(Version::V3, Family::V6, 1280), 77);
+        assert_eq!(capacity(Version::V3, Family::V6, 1500), 90);
+        assert_eq!(capacity(Version::V3, Family::V6, u32::MAX), 255);
+        assert_eq!(capacity(Version::V3, Family::V6, 0), 0);
+        assert_eq!(capacity(Version::V2, Family::V6, 1500), 0);
+    }
+
+    #[test]
+    fn surplus_addresses_stay_out_of_the_advert() {
+        let addresses: Vec<IpAddr> = (0..300u16)
+            .map(|n| Ipv4Addr::from(0x0a09_0100 + u32::from(n)).into())
+            .collect();
+        for (mtu, fit) in [(1500, 255), (68, 10)] {
+            let template = Template::new(&Spec {
+                addresses: &addresses,
+                mtu,
+                ..spec(Version::V3)
+            });
+            let message = only_message(&template, HEADER4);
+            assert_eq!(usize::from(message[3]), fit);
+            assert_eq!(message.len(), 8 + 4 * fit);
+        }
+    }
+
+    #[test]
+    fn what_is_of_another_family_is_left_out() {
+        let six = IpAddr::V6(GROUP6);
+        let template = Template::new(&Spec {
+            destinations: &[six, IpAddr::V4(GROUP4)],
+            addresses: &[six, VIP4[0]],
+            ..spec(Version::V3)
+        });
+        assert_eq!(template.frames().count(), 1);
+        assert_eq!(only_message(&template, HEADER4)[3], 1);
+    }
+
+    #[test]
+    fn version_2_over_ipv6_gives_no_frames() {
+        let template = Template::new(&Spec {
+            source: "fe80::1".parse().unwrap(),
+            destinations: &[IpAddr::V6(GROUP6)],
+            ..spec(Version::V2)
+        });
+        assert_eq!(template.frames().count(), 0);
+    }
+
+    #[test]
+    fn intervals_are_rounded_to_what_the_wire_can_say() {
+        let field = |version, ms| interval_field(version, Duration::from_millis(ms));
+        assert_eq!(field(Version::V2, 1500), 2);
+        assert_eq!(field(Version::V2, 0), 1);
+        assert_eq!(field(Version::V2, 999_000), 255);
+        assert_eq!(field(Version::V3, 920), 92);
+        assert_eq!(field(Version::V3, 99_000), 4095);
+    }
+
+    #[test]
+    fn debug_does_not_show_the_password() {
+        let template = Template::new(&Spec {
+            auth: AuthSettings::Password(*b"s3cretpw"),
+            ..spec(Version::V2)
+        });
+        let text = format!("{template:?}");
+        assert!(!text.contains("115") && !text.contains("s3"), "{text}");
+    }
+
+    #[derive(Clone, Debug)]
+    struct Owned {
+        version: Version,
+        vrid: Vrid,
+        adver: Duration,
+        source: IpAddr,
+        destinations: Vec<IpAddr>,
+        addresses: Vec<IpAddr>,
+        auth: AuthSettings,
+        checksum_as_v2: bool,
+    }
+
+    impl Owned {
+        fn spec(&self) -> Spec<'_> {
+            Spec {
+                version: self.version,
+                vrid: self.vrid,
+                adver: self.adver,
+                source: self.source,
+                destinations: &self.destinations,
+                addresses: &self.addresses,
+                auth: self.auth,
+                checksum_as_v2: self.checksum_as_v2,
+                mtu: 9000,
+            }
+        }
+    }
+
+    fn any_addr(family: Family) -> BoxedStrategy<IpAddr> {
+        match family {
+            Family::V4 => any::<Ipv4Addr>().prop_map(IpAddr::V4).boxed(),
+            Family::V6 => any::<Ipv6Addr>().prop_map(IpAddr::V6).boxed(),
+        }
+    }
+
+    fn any_owned() -> impl Strategy<Value = Owned> {
+        let kinds = prop_oneof![
+            Just((Version::V2, Family::V4)),
+            Just((Version::V3, Family::V4)),
+            Just((Version::V3, Family::V6)),
+        ];
+        kinds.prop_flat_map(|(version, family)| {
+            let adver = match version {
+                Version::V2 => (1u64..=255).prop_map(Duration::from_secs).boxed(),
+                Version::V3 => (1u64..=4095)
+                    .prop_map(|cs| Duration::from_millis(cs * 10))
+                    .boxed(),
+            };
+            (
+                1u8..=255,
+                adver,
+                any_addr(family),
+                prop::collection::vec(any_addr(family), 1..4),
+                prop::collection::vec(any_addr(family), 0..=255),
+                prop::option::of(any::<[u8; 8]>()),
+                any::<bool>(),
+            )
+                .prop_map(move |t| Owned {
+                    version,
+                    vrid: Vrid::new(t.0).expect("from 1 up"),
+                    adver: t.1,
+                    source: t.2,
+                    destinations: t.3,
+                    addresses: t.4,
+                    auth: t.5.map_or(AuthSettings::None, AuthSettings::Password),
+                    checksum_as_v2: t.6,
+                })
+        })
+    }
+
+    fn frames(template: &Template) -> Vec<(IpAddr, Vec<u8>)> {
+        template
+            .frames()
+            .map(|(dst, frame)| (dst, frame.to_vec()))
+            .collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn a_patched_template_is_a_rebuilt_one(owned in any_owned(), claims: [u8; 5]) {
+            let mut patched = Template::new(&owned.spec());
+            for octet in claims {
+                let claim = Claim::from_wire(octet);
+                patched.set(claim);
+                let rebuilt = Template::build(&owned.spec(), claim);
+                prop_assert_eq!(frames(&patched), frames(&rebuilt));
+                prop_assert_eq!(patched.claim(), claim);
+            }
+        }
+
+        #[test]
+        fn what_is_emitted_is_read_and_emitted_again(owned in any_owned(), priority in 1u8..=255) {
+            let claim = Claim::Hold(Priority::new(priority).expect("from 1 up"));
+            let mut template = Template::new(&owned.spec());
+            template.set(claim);
+            prop_assert_eq!(template.frames().count(), owned.destinations.len());
+            for (dst, frame) in template.frames() {
+                let (family, payload) = match Family::of(dst) {
+                    Family::V4 => (Family::V4, ip::parse_v4(frame).expect("IPv4").payload),
+                    Family::V6 => (Family::V6, ip::parse_v6(frame).expect("IPv6").payload),
+                };
+                let datagram = Datagram {
+                    link: LinkId(1),
+                    family,
+                    src: owned.source,
+                    dst,
+                    hop_limit: 255,
+                    payload,
+                };
+                let read = Advert::parse(&datagram, &Expect {
+                    version: owned.version,
+                    unicast: !dst.is_multicast(),
+                    auth: owned.auth,
+                    adver: owned.adver,
+                    addresses: owned.addresses.len(),
+                    strict: false,
+                    owner_ignores: false,
+                });
+                let empty = owned.addresses.is_empty();
+                let read = read.expect("our own adverts are good");
+                prop_assert_eq!(read.version, owned.version);
+                prop_assert_eq!(read.vrid, owned.vrid);
+                prop_assert_eq!(read.claim, claim);
+                prop_assert_eq!(read.adver, owned.adver);
+                prop_assert_eq!(read.addrs.is_empty(), empty);
+                let addresses: Vec<IpAddr> = read.addrs.iter().collect();
+                prop_assert_eq!(&addresses, &owned.addresses);
+
+                let again = Template::build(&Spec {
+                    version: read.version,
+                    vrid: read.vrid,
+                    adver: read.adver,
+                    destinations: &[dst],
+                    addresses: &addresses,
+                    checksum_as_v2: read.form == Some(ChecksumForm::Message),
+                    ..owned.spec()
+                }, read.claim);
+                prop_assert_eq!(frames(&again), vec![(dst, frame.to_vec())]);
+            }
+        }
+    }
 }

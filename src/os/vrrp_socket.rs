@@ -91,7 +91,8 @@ impl VrrpSocket {
             result => result,
         }
         .map_err(|error| {
-            OsError::new(format!("{name}: cannot bind to it"), error).hint("is it still there?")
+            OsError::new(format!("{name}: cannot bind to it"), error)
+                .hint("is the link still there?")
         })
     }
 
@@ -138,7 +139,8 @@ impl VrrpSocket {
             }
         };
         result.map_err(|error| {
-            OsError::new(format!("{name}: cannot join {group}"), error).hint("is the link up?")
+            OsError::new(format!("{name}: cannot join {group}"), error)
+                .hint("is the link still there?")
         })
     }
 

@@ -90,11 +90,10 @@ impl Checks {
 }
 
 /// What an end means. A run that had to be stopped had its deadline behind it, whatever it then
-/// exited with; want of memory, processes or descriptors is our trouble and says nothing.
+/// exited with.
 fn verdict(how: How, stopped: bool) -> Verdict {
-    use nix::libc::{EAGAIN, EMFILE, ENFILE, ENOMEM};
     match how {
-        How::NotStarted(EAGAIN | ENOMEM | EMFILE | ENFILE) => Verdict::Lost,
+        How::NotStarted(_) if how.is_our_trouble() => Verdict::Lost,
         How::NotStarted(errno) => Verdict::NotStarted(errno),
         How::Exited(_) | How::Signalled(_) if stopped => Verdict::TimedOut,
         How::Exited(0) => Verdict::Pass,

@@ -8,8 +8,9 @@
 mod capture;
 pub mod checks;
 pub mod handle;
-//NOTIFY
+pub mod notify;
 pub mod protocol;
 pub mod runner;
+mod told;
 pub mod users;
 //VET

@@ -99,6 +99,18 @@ pub enum How {
     NotStarted(i32),
 }
 
+impl How {
+    /// Whether want of memory, processes or descriptors kept it from starting: that is our trouble,
+    /// and says nothing about the program.
+    pub const fn is_our_trouble(self) -> bool {
+        use nix::libc::{EAGAIN, EMFILE, ENFILE, ENOMEM};
+        match self {
+            Self::NotStarted(errno) => matches!(errno, EAGAIN | ENOMEM | EMFILE | ENFILE),
+            Self::Exited(_) | Self::Signalled(_) => false,
+        }
+    }
+}
+
 /// From the runner.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reply {

@@ -13,4 +13,4 @@ pub mod protocol;
 pub mod runner;
 mod told;
 pub mod users;
-//VET
+pub mod vet;

@@ -162,21 +162,24 @@ fn receive(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
 }
 
 fn classify(dir: &Path, error: io::Error) -> Error {
+    use io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied, TimedOut, WouldBlock};
+    let kind = error.kind();
+    let is = |kinds: &[io::ErrorKind]| kinds.contains(&kind);
     let dir = dir.to_path_buf();
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Error::NotRunning(dir),
-        io::ErrorKind::PermissionDenied => {
-            let group =
-                fs::symlink_metadata(dir.join(SOCKET)).ok().map(|seen| {
-                    match Group::from_gid(Gid::from_raw(seen.gid())) {
-                        Ok(Some(group)) => group.name,
-                        Ok(None) | Err(_) => seen.gid().to_string(),
-                    }
-                });
-            Error::Permission(dir, group)
-        }
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Error::TimedOut(dir),
-        _ => Error::Io(dir, error),
+    if is(&[NotFound, ConnectionRefused]) {
+        Error::NotRunning(dir)
+    } else if is(&[PermissionDenied]) {
+        let group = fs::symlink_metadata(dir.join(SOCKET)).ok().map(|seen| {
+            match Group::from_gid(Gid::from_raw(seen.gid())) {
+                Ok(Some(group)) => group.name,
+                Ok(None) | Err(_) => seen.gid().to_string(),
+            }
+        });
+        Error::Permission(dir, group)
+    } else if is(&[WouldBlock, TimedOut]) {
+        Error::TimedOut(dir)
+    } else {
+        Error::Io(dir, error)
     }
 }
 

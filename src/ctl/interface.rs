@@ -271,7 +271,7 @@ mod tests {
     fn custom<'a>(interface: &'a Interface<'a>, name: &str) -> &'a CustomType<'a> {
         interface
             .custom_types()
-            .find(|custom| custom.name().to_string() == name)
+            .find(|custom| *custom.name() == name)
             .unwrap_or_else(|| panic!("type {name} is described"))
     }
 
@@ -309,7 +309,7 @@ mod tests {
                 );
             }
             Type::Custom(name) => {
-                let object = custom(interface, &name.to_string())
+                let object = custom(interface, name.as_ref())
                     .as_object()
                     .expect("an object");
                 let map = value
@@ -340,7 +340,7 @@ mod tests {
         assert_eq!(interface.name().to_string(), CONTROL);
         let status = interface
             .methods()
-            .find(|method| method.name().to_string() == "Status")
+            .find(|method| *method.name() == "Status")
             .expect("Status is described");
         let snapshot = status.outputs().next().expect("one output");
         let bytes = reply(&StatusReply {

@@ -225,8 +225,8 @@ fn state_colour(state: &str) -> &'static str {
 }
 
 /// Rows below a heading; the column STATE is coloured.
-fn table<'a>(
-    head: &[&'a str],
+fn table(
+    head: &[&str],
     rows: impl Iterator<Item = Vec<String>>,
     indent: &str,
     look: Look,

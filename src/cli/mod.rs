@@ -7,6 +7,7 @@ mod status;
 use crate::scripts::runner;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -75,10 +76,14 @@ fn usage(error: &clap::Error) -> ExitCode {
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     );
-    // Whether anybody reads it changes nothing.
-    let _ = error.print();
+    let printed = error.print();
     if asked {
-        ExitCode::SUCCESS
+        match printed {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                ExitCode::from(exit::FAILURE)
+            }
+            Ok(()) | Err(_) => ExitCode::SUCCESS,
+        }
     } else {
         ExitCode::from(exit::USAGE)
     }

@@ -96,12 +96,9 @@ pub fn instance(instance: &RouterView, snapshot: &Snapshot, look: Look) -> Strin
         None => String::new(),
     };
     let mut adverts = format!("every {}{source}", length(instance.advert_interval_s));
-    if differs(instance.learned_interval_s, instance.advert_interval_s) {
-        let _ = write!(
-            adverts,
-            "; the MASTER's every {}",
-            length(instance.learned_interval_s)
-        );
+    let learned = instance.learned_interval_s;
+    if learned > 0.0 && differs(learned, instance.advert_interval_s) {
+        let _ = write!(adverts, "; the MASTER's every {}", length(learned));
     }
     facts.push(["adverts".into(), adverts]);
     if let Some(left) = instance.timer_s {

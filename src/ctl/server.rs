@@ -99,6 +99,17 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// How many connections there may be when this caller asks for one more.
+    pub const fn places(&self, caller: Caller) -> usize {
+        if caller.may_act {
+            self.connections
+        } else {
+            self.connections.saturating_sub(self.reserved)
+        }
+    }
+}
+
 /// The listening socket. Dropping it removes the file.
 #[derive(Debug)]
 pub struct Server {
@@ -191,11 +202,7 @@ impl Server {
         let Ok(caller) = Caller::of(&stream) else {
             return;
         };
-        let limit = if caller.may_act {
-            self.limits.connections
-        } else {
-            self.limits.connections - self.limits.reserved
-        };
+        let limit = self.limits.places(caller);
         while talks.try_join_next().is_some() {}
         if talks.len() >= limit {
             if let Ok(reply) = interface::message(&Refusal::TooManyConnections(limit).reply()) {
@@ -412,6 +419,20 @@ mod tests {
         assert!(remark.contains("no-such-group-here"), "{remark}");
         let seen = fs::symlink_metadata(dir.path().join(SOCKET)).expect("it exists");
         assert_eq!(seen.mode() & 0o777, 0o660);
+    }
+
+    #[test]
+    fn readers_cannot_take_the_last_places() {
+        let limits = Limits::default();
+        let mut caller = Caller {
+            uid: 1000,
+            gid: 1000,
+            pid: 1,
+            may_act: false,
+        };
+        assert_eq!(limits.places(caller), 28);
+        caller.may_act = true;
+        assert_eq!(limits.places(caller), 32);
     }
 
     struct Never;

@@ -337,7 +337,8 @@ impl Host {
         };
         self.hand(now, Input::Tick, cause, turn);
         self.check(now, turn);
-        if self.stopping && self.kernel.waiting() == 0 {
+        let idle = self.engine.as_ref().is_some_and(|e| e.is_idle());
+        if self.stopping && idle && self.kernel.waiting() == 0 {
             self.engine = None;
             self.kernel.orphan();
             turn.watch.left(self.index, now, &self.kernel);

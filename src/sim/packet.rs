@@ -1,11 +1,10 @@
 //! What a simulated wire needs to read of a frame: where it goes, whose it is, what it claims.
 
 use crate::model::ids::Family;
+use crate::wire::ip::{parse_v4, parse_v6};
+use crate::wire::template::PROTOCOL;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
-
-/// VRRP's protocol number.
-const VRRP: u8 = 112;
 
 /// An IP packet of protocol 112, taken apart as a raw socket would.
 #[derive(Clone, Copy, Debug)]
@@ -24,40 +23,23 @@ pub struct Packet<'a> {
 
 /// Reads the header of an IPv4 or IPv6 packet; `None` if a kernel would not deliver it to VRRP.
 pub fn ip(frame: &[u8]) -> Option<Packet<'_>> {
-    match frame.first()? >> 4 {
-        4 => {
-            let words = usize::from(frame.first()? & 0x0f) * 4;
-            let total = usize::from(u16::from_be_bytes([*frame.get(2)?, *frame.get(3)?]));
-            if words < 20 || total < words || *frame.get(9)? != VRRP {
-                return None;
-            }
-            let src: [u8; 4] = frame.get(12..16)?.try_into().ok()?;
-            let dst: [u8; 4] = frame.get(16..20)?.try_into().ok()?;
-            Some(Packet {
-                family: Family::V4,
-                src: Ipv4Addr::from(src).into(),
-                dst: Ipv4Addr::from(dst).into(),
-                hop_limit: *frame.get(8)?,
-                payload: frame.get(words..total)?,
-            })
-        }
-        6 => {
-            let length = usize::from(u16::from_be_bytes([*frame.get(4)?, *frame.get(5)?]));
-            if *frame.get(6)? != VRRP {
-                return None;
-            }
-            let src: [u8; 16] = frame.get(8..24)?.try_into().ok()?;
-            let dst: [u8; 16] = frame.get(24..40)?.try_into().ok()?;
-            Some(Packet {
-                family: Family::V6,
-                src: Ipv6Addr::from(src).into(),
-                dst: Ipv6Addr::from(dst).into(),
-                hop_limit: *frame.get(7)?,
-                payload: frame.get(40..40 + length)?,
-            })
-        }
-        _ => None,
+    if let Some(packet) = parse_v4(frame).filter(|p| p.protocol == PROTOCOL) {
+        return Some(Packet {
+            family: Family::V4,
+            src: packet.src.into(),
+            dst: packet.dst.into(),
+            hop_limit: packet.ttl,
+            payload: packet.payload,
+        });
     }
+    let packet = parse_v6(frame).filter(|p| p.next_header == PROTOCOL)?;
+    Some(Packet {
+        family: Family::V6,
+        src: packet.src.into(),
+        dst: packet.dst.into(),
+        hop_limit: packet.hop_limit,
+        payload: packet.payload,
+    })
 }
 
 /// The claim of an advert, unchecked: for timelines and invariants, never for decisions.

@@ -1,0 +1,25 @@
+//! Rules that hold whatever happens.
+
+use mainstay::sim::bodies;
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_operations_break_a_rule(seed in any::<u64>(), bytes in prop::collection::vec(any::<u8>(), 0..150)) {
+        if let Err(report) = bodies::operations(seed, &bytes) {
+            panic!("{report}");
+        }
+    }
+
+    #[test]
+    fn after_any_operations_peace_brings_one_active_router_and_it_is_the_best(
+        seed in any::<u64>(),
+        bytes in prop::collection::vec(any::<u8>(), 0..90),
+    ) {
+        if let Err(report) = bodies::convergence(seed, &bytes) {
+            panic!("{report}");
+        }
+    }
+}

@@ -3,8 +3,20 @@
 use mainstay::sim::bodies;
 use proptest::prelude::*;
 
+/// 300 cases, or as many as PROPTEST_CASES says; failures are printed, not kept in files.
+fn config() -> ProptestConfig {
+    let mut config = ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = 300;
+    }
+    config
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn no_operations_break_a_rule(seed in any::<u64>(), bytes in prop::collection::vec(any::<u8>(), 0..150)) {

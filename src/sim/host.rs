@@ -26,6 +26,9 @@ const SOCKET_HOLDS: usize = 5_000;
 /// Packets read in one wake before anything else is looked at.
 const READ_AT_MOST: usize = 4_096;
 
+/// A refused address is tried again after at most this and the kernel's own time.
+const LONGEST_RETRY: Duration = Duration::from_secs(31);
+
 /// What the world has to do for a host.
 #[derive(Debug)]
 pub enum Effect {
@@ -88,6 +91,7 @@ pub struct Host {
     notified: Vec<(Instant, Box<Notification>)>,
     overflowed: u64,
     wakes: u64,
+    retries_until: Instant,
 }
 
 impl Host {
@@ -117,6 +121,7 @@ impl Host {
             notified: Vec::new(),
             overflowed: 0,
             wakes: 0,
+            retries_until: Instant::ZERO,
         }
     }
 
@@ -265,6 +270,7 @@ impl Host {
                 self.messages.push_back(Message::Applied(request.id));
             }
             Err(errno) => {
+                self.retries_until = now + LONGEST_RETRY;
                 let entry = Entry::Refused(request.cidr, errno);
                 timeline.note(now, Some(self.index), entry);
                 self.messages.push_back(Message::Refused(request.id, errno));
@@ -503,7 +509,7 @@ impl Host {
 
     /// Compares what the watch knows with the kernel, and now and then with the engine's own picture.
     fn check(&mut self, now: Instant, turn: &mut Turn<'_>) {
-        if self.is_quiet() && !self.kernel.refuses() {
+        if self.is_quiet() && now >= self.retries_until {
             turn.watch.compare_kernel(self.index, now, &self.kernel);
         }
         if self.wakes.is_multiple_of(64) {

@@ -191,11 +191,6 @@ impl Kernel {
         };
     }
 
-    /// Whether some address is refused now.
-    pub fn refuses(&self) -> bool {
-        !self.refusals.is_empty()
-    }
-
     /// Accepts a request; when it will be done.
     pub fn accept(&mut self, now: Instant) -> Instant {
         self.free_at = self.free_at.max(now) + self.each;

@@ -190,6 +190,10 @@ impl Watch {
         for router in &settings.routers {
             let identity = router.identity();
             if let Some(old) = list.iter_mut().find(|w| w.identity == identity) {
+                if old.settings.adver != router.adver {
+                    // The answer before was limited by the old interval.
+                    old.answered_at = None;
+                }
                 old.settings = router.clone();
                 old.leaving = false;
             } else if let Some((link, lan)) = link_of(router, list) {
@@ -254,55 +258,12 @@ impl Watch {
                 watched.sent_now.clear();
             }
         }
+        // The advert leaves before the transition is told, so that is looked at first.
         for action in out.iter() {
-            match action {
-                Action::Tell(notice) => {
-                    if let (Some(router), What::Entering { from, to, .. }) =
-                        (&notice.router, &notice.what)
-                    {
-                        self.entering(host, now, router, *from, *to);
-                    }
-                }
-                Action::Notify(told) => {
-                    if let Told::State(phase) = told.to {
-                        self.told(host, now, &told.settings.name, phase);
-                    }
-                }
-                Action::Send {
-                    link,
-                    via: Via::Ip(dst),
-                    frame,
-                } => {
-                    let bytes = out.frame(*frame);
-                    match packet::ip(bytes).and_then(|p| Some((p, packet::glance(p.payload)?))) {
-                        Some((packet, glance)) if packet.dst == *dst => {
-                            self.advert(host, now, cause, *link, packet, glance, &before);
-                        }
-                        Some(_) | None => {
-                            let rule =
-                                "what leaves by the raw socket is an advert to its destination";
-                            self.broken(now, host, rule, format!("{bytes:02x?} to {dst}"));
-                        }
-                    }
-                }
-                Action::Send {
-                    via: Via::Ethernet,
-                    frame,
-                    ..
-                } => {
-                    let bytes = out.frame(*frame);
-                    if packet::announced(bytes).is_none() {
-                        let rule = "what leaves by the packet socket is an announcement";
-                        self.broken(now, host, rule, format!("{bytes:02x?}"));
-                    }
-                }
-                Action::Address { .. }
-                | Action::Open { .. }
-                | Action::Close { .. }
-                | Action::StartRun { .. }
-                | Action::StopRun { .. }
-                | Action::Dispose(_) => {}
-            }
+            self.transition(host, now, action);
+        }
+        for action in out.iter() {
+            self.frame(host, now, cause, action, out, &before);
         }
         let running = self
             .hosts
@@ -312,6 +273,59 @@ impl Watch {
             let rule = "a router in Backup or Active has a timer";
             self.broken(now, host, rule, "no deadline at all".to_owned());
         }
+    }
+
+    fn transition(&mut self, host: usize, now: Instant, action: &Action) {
+        match action {
+            Action::Tell(notice) => {
+                if let (Some(router), What::Entering { from, to, .. }) =
+                    (&notice.router, &notice.what)
+                {
+                    self.entering(host, now, router, *from, *to);
+                }
+            }
+            Action::Notify(told) => {
+                if let Told::State(phase) = told.to {
+                    self.told(host, now, &told.settings.name, phase);
+                }
+            }
+            Action::Send { .. }
+            | Action::Address { .. }
+            | Action::Open { .. }
+            | Action::Close { .. }
+            | Action::StartRun { .. }
+            | Action::StopRun { .. }
+            | Action::Dispose(_) => {}
+        }
+    }
+
+    fn frame(
+        &mut self,
+        host: usize,
+        now: Instant,
+        cause: Cause,
+        action: &Action,
+        out: &Actions,
+        before: &[Phase],
+    ) {
+        let &Action::Send { link, via, frame } = action else {
+            return;
+        };
+        let bytes = out.frame(frame);
+        let rule = match via {
+            Via::Ip(dst) => {
+                let advert = packet::ip(bytes).and_then(|p| Some((p, packet::glance(p.payload)?)));
+                match advert.filter(|(packet, _)| packet.dst == dst) {
+                    Some((packet, glance)) => {
+                        return self.advert(host, now, cause, link, packet, glance, before);
+                    }
+                    None => "what leaves by the raw socket is an advert to its destination",
+                }
+            }
+            Via::Ethernet if packet::announced(bytes).is_some() => return,
+            Via::Ethernet => "what leaves by the packet socket is an announcement",
+        };
+        self.broken(now, host, rule, format!("{bytes:02x?}"));
     }
 
     fn entering(&mut self, host: usize, now: Instant, router: &str, from: Phase, to: Phase) {
@@ -462,7 +476,9 @@ impl Watch {
     pub(super) fn compare_picture(&mut self, host: usize, now: Instant, picture: &Snapshot) {
         let mut found = None;
         for view in &picture.instances {
-            let Some(phase) = self.phase(host, &view.name) else {
+            // A daemon on its way out shows INIT.
+            let told = self.phase(host, &view.name);
+            let Some(phase) = told.filter(|p| *p != Phase::Stopped) else {
                 continue;
             };
             let in_range = if view.base_priority == 255 {

@@ -207,6 +207,9 @@ impl World {
 
     /// Lets something happen now, before time goes on.
     pub fn now_do(&mut self, event: Event) {
+        if self.violation().is_some() {
+            return;
+        }
         self.scene(event);
         self.flush();
     }
@@ -239,7 +242,9 @@ impl World {
                 Some(_) | None => break,
             }
         }
-        self.now = self.now.max(until);
+        if self.violation().is_none() {
+            self.now = self.now.max(until);
+        }
     }
 
     /// Runs until something is so; false if it never was within `length`.

@@ -199,6 +199,7 @@ impl Host {
         let begin = Input::Begin {
             uptime,
             claimed: &[],
+            left: &[],
         };
         self.hand(now, begin, Cause::Other, turn);
         self.wake(now, turn);

@@ -40,7 +40,7 @@ fn with_runner_at<F: Future<Output = ()>>(exe: &Path, test: impl FnOnce(Runner) 
 fn messy_parent(dir: &Path) -> std::path::PathBuf {
     let path = dir.join("parent");
     let text = format!(
-        "#!/bin/sh\ntrap '' HUP INT QUIT TERM USR1\nexec 7</dev/null 9</dev/null\nIFS=x LD_PRELOAD= \
+        "#!/bin/sh\ntrap '' HUP INT QUIT TERM USR1 USR2 ALRM XCPU TSTP TTIN TTOU PIPE\nexec 7</dev/null 9</dev/null\nIFS=x LD_PRELOAD= \
          LD_LIBRARY_PATH=/nonexistent exec {} \"$@\"\n",
         env!("CARGO_BIN_EXE_mainstay")
     );
@@ -417,9 +417,11 @@ fn quit_ends_everything() {
         runner.send(&Request::Quit);
         assert_eq!(timeout(PATIENCE, runner.recv()).await, Ok(None));
         assert!(begun.elapsed() < Duration::from_secs(5));
-        for pid in pids {
-            assert!(group_members(pid).is_empty());
-        }
+        // The killed may still be on their way out.
+        until("both groups are empty", || {
+            pids.iter().all(|pid| group_members(*pid).is_empty())
+        })
+        .await;
         assert!(stat(runner.pid()).is_none(), "the runner was reaped");
     });
 }

@@ -138,7 +138,7 @@ impl Runner {
         sigchld.set_nonblocking(true)?;
         signal_hook::low_level::pipe::register(consts::SIGCHLD, from_handler)?;
         // A handler, unlike SIG_IGN, is not inherited over exec: programs get the default again,
-        // even if we were started with the signal ignored (nohup).
+        // even if we were started with the signal ignored (by nohup, a shell, a limit on CPU time).
         let ignored = Arc::new(AtomicBool::new(false));
         for signal in [
             consts::SIGTERM,
@@ -148,6 +148,10 @@ impl Runner {
             consts::SIGUSR1,
             consts::SIGUSR2,
             consts::SIGALRM,
+            consts::SIGXCPU,
+            consts::SIGTSTP,
+            consts::SIGTTIN,
+            consts::SIGTTOU,
         ] {
             signal_hook::flag::register(signal, Arc::clone(&ignored))?;
         }

@@ -12,6 +12,7 @@
 //! Ctrl-C or a service manager's SIGTERM reaches the daemon, which decides.
 
 use crate::model::settings::RunAs;
+use crate::os::rt;
 use crate::scripts::capture::Capture;
 use crate::scripts::protocol::{How, Kind, LARGEST, Reply, Request, RunKey, Signal, Start};
 use crate::scripts::users::{self, Ids, Unknown};
@@ -67,13 +68,16 @@ const UNWANTED: [&str; 3] = ["IFS", "LD_PRELOAD", "LD_LIBRARY_PATH"];
 /// The whole life of the runner process.
 pub fn main() -> ExitCode {
     match Runner::new() {
-        Ok(mut runner) => match runner.run() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("mainstay runner: cannot go on: {error}");
-                ExitCode::FAILURE
+        Ok(mut runner) => {
+            rt::trim();
+            match runner.run() {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("mainstay runner: cannot go on: {error}");
+                    ExitCode::FAILURE
+                }
             }
-        },
+        }
         Err(error) => {
             eprintln!("mainstay runner: {error} (it is started by mainstay itself, not by hand)");
             ExitCode::FAILURE

@@ -1,8 +1,13 @@
 //! The runner as a process: the real binary, real programs, real signals.
 
-use mainstay::model::ids::RunId;
-use mainstay::model::settings::RunAs;
+use mainstay::model::ids::{Family, RouterId, RunId, Version, Vrid};
+use mainstay::model::notice::{Notification, Phase, Told, Why};
+use mainstay::model::priority::Priority;
+use mainstay::model::settings::{
+    AuthSettings, Command, GarpSettings, NotifySettings, RouterSettings, RunAs, TransportSettings,
+};
 use mainstay::scripts::handle::Runner;
+use mainstay::scripts::notify::{NotifyQueues, Outbox, Outcome};
 use mainstay::scripts::protocol::{How, Reply, Request, RunKey, Signal, Start};
 use std::collections::HashMap;
 use std::fs;
@@ -35,7 +40,7 @@ fn with_runner_at<F: Future<Output = ()>>(exe: &Path, test: impl FnOnce(Runner) 
 fn messy_parent(dir: &Path) -> std::path::PathBuf {
     let path = dir.join("parent");
     let text = format!(
-        "#!/bin/sh\ntrap '' HUP INT QUIT TERM USR1\nexec 7</dev/null 9</dev/null\nIFS=x LD_PRELOAD= \
+        "#!/bin/sh\ntrap '' HUP INT QUIT TERM USR1 USR2 ALRM XCPU TSTP TTIN TTOU PIPE\nexec 7</dev/null 9</dev/null\nIFS=x LD_PRELOAD= \
          LD_LIBRARY_PATH=/nonexistent exec {} \"$@\"\n",
         env!("CARGO_BIN_EXE_mainstay")
     );
@@ -412,9 +417,11 @@ fn quit_ends_everything() {
         runner.send(&Request::Quit);
         assert_eq!(timeout(PATIENCE, runner.recv()).await, Ok(None));
         assert!(begun.elapsed() < Duration::from_secs(5));
-        for pid in pids {
-            assert!(group_members(pid).is_empty());
-        }
+        // The killed may still be on their way out.
+        until("both groups are empty", || {
+            pids.iter().all(|pid| group_members(*pid).is_empty())
+        })
+        .await;
         assert!(stat(runner.pid()).is_none(), "the runner was reaped");
     });
 }
@@ -423,14 +430,18 @@ fn quit_ends_everything() {
 fn a_killed_runner_is_told_once_and_for_all() {
     with_runner(|mut runner| async move {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(runner.pid()).expect("small"));
+        assert_eq!(run(&mut runner, "exit 0").await.0, How::Exited(0));
         // A terminal's or a service manager's signals do nothing.
         for signal in ["INT", "TERM", "HUP"] {
             let signal = format!("SIG{signal}").parse::<nix::sys::signal::Signal>();
             nix::sys::signal::kill(pid, signal.expect("a signal")).expect("sent");
         }
         assert_eq!(run(&mut runner, "exit 4").await.0, How::Exited(4));
+        runner.send(&shell(check(3), "sleep 100 & sleep 100"));
+        let left = started(&mut runner).await;
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("sent");
         assert_eq!(timeout(PATIENCE, runner.recv()).await, Ok(None));
+        until("its check is gone", || group_members(left).is_empty()).await;
         runner.send(&shell(check(2), "exit 0"));
         assert_eq!(timeout(PATIENCE, runner.recv()).await, Ok(None));
     });
@@ -490,5 +501,205 @@ fn two_hundred_starts_a_second_leave_no_zombie() {
             anonymous < 1024,
             "the runner holds {anonymous} kB of its own"
         );
+    });
+}
+
+/// The queues and the runner together, as the service thread has them, on a clock of its own.
+struct Office {
+    runner: Runner,
+    queues: NotifyQueues,
+    begun: Instant,
+    /// So much faster than the real clock.
+    speed: u32,
+    outcomes: Vec<Outcome>,
+}
+
+impl Office {
+    fn new(runner: Runner, speed: u32) -> Self {
+        Self {
+            runner,
+            queues: NotifyQueues::default(),
+            begun: Instant::now(),
+            speed,
+            outcomes: Vec::new(),
+        }
+    }
+
+    fn now(&self) -> mainstay::model::time::Instant {
+        mainstay::model::time::Instant::ZERO + self.begun.elapsed() * self.speed
+    }
+
+    fn act(&mut self, out: Outbox) {
+        for request in &out.requests {
+            self.runner.send(request);
+        }
+        self.outcomes.extend(out.results.iter().map(|r| r.outcome));
+    }
+
+    fn push(&mut self, notification: Notification) {
+        let mut out = Outbox::default();
+        self.queues.push(self.now(), notification, &mut out);
+        self.act(out);
+    }
+
+    /// Answers and deadlines for a while.
+    async fn work(&mut self, length: Duration) {
+        let end = Instant::now() + length;
+        while Instant::now() < end {
+            let reply = timeout(Duration::from_millis(5), self.runner.recv()).await;
+            let mut out = Outbox::default();
+            match reply {
+                Ok(Some(Reply::Started { key, .. })) => self.queues.started(key),
+                Ok(Some(Reply::Ended {
+                    key, how, stderr, ..
+                })) => self.queues.ended(self.now(), key, how, &stderr, &mut out),
+                Ok(None) => panic!("the runner died"),
+                Err(_) => {}
+            }
+            self.queues.tick(self.now(), &mut out);
+            self.act(out);
+        }
+    }
+
+    async fn finish(&mut self) {
+        let begun = Instant::now();
+        while !self.queues.idle() {
+            assert!(begun.elapsed() < PATIENCE, "the queues never empty");
+            self.work(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+fn notification(phase: Phase, notify: NotifySettings) -> Notification {
+    let settings = RouterSettings {
+        name: "VI_1".into(),
+        interface: "eth0".into(),
+        vrid: Vrid::new(51).expect("not zero"),
+        family: Family::V4,
+        version: Version::V3,
+        start_active: false,
+        priority: Priority::DEFAULT,
+        adver: Duration::from_secs(1),
+        transport: TransportSettings::Multicast,
+        source: None,
+        auth: AuthSettings::None,
+        checksum_as_v2: false,
+        preempt: true,
+        preempt_delay: Duration::ZERO,
+        down_adverts: 3,
+        addresses: Vec::new(),
+        excluded: Vec::new(),
+        strict: false,
+        dont_track_primary: false,
+        skip_check_addrs: false,
+        drop_mismatch: false,
+        check_unicast_src: false,
+        lower_prio_no_advert: false,
+        higher_prio_send_advert: false,
+        owner_ignore_adverts: false,
+        timer_expired_backup: None,
+        garp: GarpSettings::default(),
+        tracks: Vec::new(),
+        notify,
+    };
+    Notification {
+        router: RouterId(0),
+        settings: Arc::new(settings),
+        from: Phase::Init,
+        to: Told::State(phase),
+        priority: 100,
+        why: Why::Startup,
+        seq: 1,
+        first: true,
+    }
+}
+
+fn hook(script: &str, argument: &str) -> Option<Command> {
+    Some(Command {
+        argv: ["/bin/sh", "-c", script, "hook", argument]
+            .map(Arc::from)
+            .to_vec(),
+        user: Some(RunAs {
+            user: own_user().into(),
+            group: None,
+        }),
+    })
+}
+
+#[test]
+fn hooks_of_one_instance_never_overlap_and_end_with_the_last_state() {
+    with_runner(|runner| async move {
+        let dir = tempfile::tempdir().expect("a directory");
+        let log = dir.path().join("log");
+        // After its own argument: INSTANCE, name, state, priority.
+        let script = "echo \"begin $4\" >> $1; sleep 0.0$(($$ % 10)); echo \"end $4\" >> $1";
+        let notify = NotifySettings {
+            any: hook(script, &log.display().to_string()),
+            ..NotifySettings::default()
+        };
+        let mut office = Office::new(runner, 1);
+        let phases = [Phase::Active, Phase::Backup, Phase::Fault];
+        let mut flips = 0;
+        for n in 0..200usize {
+            // No pattern, but the same every time.
+            let phase = phases[n * n * 7 % 11 % 3];
+            office.push(notification(phase, notify.clone()));
+            flips += 1;
+            office.work(Duration::from_millis(n as u64 % 9)).await;
+        }
+        office.push(notification(Phase::Active, notify));
+        office.finish().await;
+        let text = fs::read_to_string(&log).expect("written");
+        let lines: Vec<&str> = text.lines().collect();
+        for pair in lines.chunks(2) {
+            let [begin, end] = pair else {
+                panic!("cut off: {pair:?}")
+            };
+            assert_eq!(begin.strip_prefix("begin "), end.strip_prefix("end "));
+        }
+        assert_eq!(lines.last(), Some(&"end MASTER"));
+        assert!(lines.len() / 2 < flips, "some were skipped");
+        assert!(lines.len() / 2 > 5, "many were not");
+        assert!(
+            office
+                .outcomes
+                .iter()
+                .all(|o| *o == Outcome::Ended(How::Exited(0)))
+        );
+    });
+}
+
+#[test]
+fn a_hook_that_hangs_and_forks_is_gone_after_its_limit_and_the_next_runs() {
+    with_runner(|runner| async move {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mark = dir.path().join("mark");
+        let path = mark.display().to_string();
+        let notify = NotifySettings {
+            master: hook(
+                "trap '' TERM; echo $$ > $1; sleep 100 & while :; do sleep 100; done",
+                &path,
+            ),
+            backup: hook("echo done > $1.backup", &path),
+            ..NotifySettings::default()
+        };
+        // 30 s pass in one.
+        let mut office = Office::new(runner, 30);
+        office.push(notification(Phase::Active, notify.clone()));
+        office.push(notification(Phase::Backup, notify));
+        office.work(Duration::from_millis(500)).await;
+        let group: u32 = fs::read_to_string(&mark)
+            .expect("it runs")
+            .trim()
+            .parse()
+            .expect("a number");
+        assert!(group_members(group).len() >= 3);
+        office.finish().await;
+        until("its group is empty", || group_members(group).is_empty()).await;
+        assert_eq!(
+            office.outcomes,
+            [Outcome::TimedOut, Outcome::Ended(How::Exited(0))]
+        );
+        assert!(dir.path().join("mark.backup").exists());
     });
 }

@@ -1,9 +1,11 @@
 //! The service thread's end of the runner.
 
-use crate::scripts::protocol::{How, LARGEST, Reply, Request};
+use crate::scripts::protocol::{How, Kind, LARGEST, Reply, Request, RunKey};
 use crate::scripts::runner::ARGUMENT;
+use nix::sys::signal::{Signal, killpg};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use std::collections::VecDeque;
+use nix::unistd::Pid;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -14,7 +16,8 @@ use tokio::net::UnixDatagram;
 /// More requests than this waiting mean that the runner hangs; it is given up.
 const WAITING_MOST: usize = 4096;
 
-/// A living runner process. Dropping it ends the process as the daemon's death would.
+/// A living runner process. Dropping it ends the process as the daemon's death would, but leaves it
+/// to be reaped; the polite way is [`Request::Quit`], then [`Runner::recv`] until `None`.
 #[derive(Debug)]
 pub struct Runner {
     // A SOCK_SEQPACKET pair; tokio knows such sockets by this name only.
@@ -22,6 +25,8 @@ pub struct Runner {
     child: Child,
     waiting: VecDeque<Vec<u8>>,
     refused: VecDeque<Reply>,
+    /// Process groups of checks that run.
+    checks: BTreeMap<RunKey, Pid>,
     buffer: Box<[u8]>,
     lost: bool,
 }
@@ -54,6 +59,7 @@ impl Runner {
             child,
             waiting: VecDeque::new(),
             refused: VecDeque::new(),
+            checks: BTreeMap::new(),
             buffer: vec![0; LARGEST].into_boxed_slice(),
             lost: false,
         })
@@ -79,6 +85,10 @@ impl Runner {
             }
             return;
         };
+        if *request == Request::Quit {
+            // It sees to them itself and says no more of it.
+            self.checks.clear();
+        }
         self.waiting.push_back(packet);
         self.flush();
         if self.waiting.len() > WAITING_MOST {
@@ -111,7 +121,10 @@ impl Runner {
             match self.socket.try_recv(&mut self.buffer) {
                 Ok(0) => self.lost = true,
                 Ok(len) => match self.buffer.get(..len).and_then(Reply::decode) {
-                    Some(reply) => return Some(reply),
+                    Some(reply) => {
+                        self.note(&reply);
+                        return Some(reply);
+                    }
                     None => self.lost = true,
                 },
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -132,9 +145,26 @@ impl Runner {
         }
     }
 
-    /// It closed its socket, talks nonsense or hangs: in any case no use any more.
+    fn note(&mut self, reply: &Reply) {
+        match *reply {
+            Reply::Started { key, pid } if key.kind() == Kind::Check => {
+                let pid = i32::try_from(pid).ok().filter(|pid| *pid > 1);
+                self.checks.extend(pid.map(|pid| (key, Pid::from_raw(pid))));
+            }
+            Reply::Started { .. } => {}
+            Reply::Ended { key, .. } => {
+                self.checks.remove(&key);
+            }
+        }
+    }
+
+    /// It closed its socket, talks nonsense or hangs: in any case no use any more. Checks it left
+    /// are ended, for nobody else would; notify programs may finish.
     fn bury(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for group in std::mem::take(&mut self.checks).into_values() {
+            let _ = killpg(group, Signal::SIGKILL);
+        }
     }
 }

@@ -12,6 +12,7 @@
 //! Ctrl-C or a service manager's SIGTERM reaches the daemon, which decides.
 
 use crate::model::settings::RunAs;
+use crate::os::rt;
 use crate::scripts::capture::Capture;
 use crate::scripts::protocol::{How, Kind, LARGEST, Reply, Request, RunKey, Signal, Start};
 use crate::scripts::users::{self, Ids, Unknown};
@@ -67,13 +68,16 @@ const UNWANTED: [&str; 3] = ["IFS", "LD_PRELOAD", "LD_LIBRARY_PATH"];
 /// The whole life of the runner process.
 pub fn main() -> ExitCode {
     match Runner::new() {
-        Ok(mut runner) => match runner.run() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("mainstay runner: cannot go on: {error}");
-                ExitCode::FAILURE
+        Ok(mut runner) => {
+            rt::trim();
+            match runner.run() {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("mainstay runner: cannot go on: {error}");
+                    ExitCode::FAILURE
+                }
             }
-        },
+        }
         Err(error) => {
             eprintln!("mainstay runner: {error} (it is started by mainstay itself, not by hand)");
             ExitCode::FAILURE
@@ -138,7 +142,7 @@ impl Runner {
         sigchld.set_nonblocking(true)?;
         signal_hook::low_level::pipe::register(consts::SIGCHLD, from_handler)?;
         // A handler, unlike SIG_IGN, is not inherited over exec: programs get the default again,
-        // even if we were started with the signal ignored (nohup).
+        // even if we were started with the signal ignored (by nohup, a shell, a limit on CPU time).
         let ignored = Arc::new(AtomicBool::new(false));
         for signal in [
             consts::SIGTERM,
@@ -148,6 +152,10 @@ impl Runner {
             consts::SIGUSR1,
             consts::SIGUSR2,
             consts::SIGALRM,
+            consts::SIGXCPU,
+            consts::SIGTSTP,
+            consts::SIGTTIN,
+            consts::SIGTTOU,
         ] {
             signal_hook::flag::register(signal, Arc::clone(&ignored))?;
         }

@@ -55,11 +55,8 @@ pub(super) fn read(options: &RunOptions) -> Result<Config, Refusal> {
             "lvs: not handled here; run `keepalived -C` beside for the virtual servers".into(),
         );
     }
-    vet::settings(&mut settings);
-    for check in &settings.checks {
-        if let Some(why) = &check.unusable {
-            warnings.push(format!("script {} is not tracked: {why}", check.name));
-        }
+    for finding in vet::settings(&mut settings) {
+        warnings.push(finding.to_string());
     }
     Ok(Config {
         settings: Arc::new(settings),

@@ -10,7 +10,7 @@ use crate::model::notice::{Level, Notice, What};
 use crate::model::settings::Settings;
 use crate::model::view::Snapshot;
 use crate::obs::log::Log;
-use crate::os::clock;
+use crate::os::{clock, rt};
 use crate::scripts::checks::Checks;
 use crate::scripts::handle::Runner;
 use crate::scripts::notify::{NotifyQueues, Outbox};
@@ -159,13 +159,17 @@ impl Service {
                 let request = self.checks.stop(run, how);
                 self.ask_runner(request);
             }
-            ToService::Dispose(plan) => drop(plan),
+            ToService::Dispose(plan) => {
+                drop(plan);
+                rt::trim();
+            }
             ToService::Snapshot(mut snapshot, reply) => {
                 snapshot.warnings.clone_from(&self.warnings);
                 // Whoever asked may have gone.
                 let _ = reply.send(snapshot);
             }
             ToService::Ready => {
+                rt::trim();
                 // Without a service manager there is nobody to tell.
                 let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
             }
@@ -196,8 +200,6 @@ impl Service {
                     "the runner process is gone; starting it again".to_owned(),
                 );
                 self.lose_checks();
-                self.notify.lost(clock::now(), &mut self.outbox);
-                self.send_out();
             }
             Some(Reply::Started { key, .. }) => self.notify.started(key),
             Some(Reply::Ended {
@@ -238,6 +240,8 @@ impl Service {
         match Runner::spawn(Path::new(OURSELVES)) {
             Ok(runner) => {
                 self.runner = Some(runner);
+                self.notify.lost(clock::now(), &mut self.outbox);
+                self.send_out();
             }
             Err(error) => self.say(
                 Level::Warn,

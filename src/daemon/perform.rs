@@ -24,7 +24,6 @@ pub(super) const FIRST_PORT: u64 = 16;
 #[derive(Debug)]
 pub(super) struct Port {
     pub(super) link: LinkId,
-    pub(super) family: Family,
     pub(super) socket: VrrpSocket,
     out: SendBatch<IpAddr>,
 }
@@ -251,12 +250,7 @@ impl Performer {
         match opened {
             Ok(socket) => {
                 let out = SendBatch::with_capacity(64, 64 * 128);
-                let port = Some(Port {
-                    link,
-                    family,
-                    socket,
-                    out,
-                });
+                let port = Some(Port { link, socket, out });
                 match self.ports.get_mut(free) {
                     Some(slot) => *slot = port,
                     None => self.ports.push(port),

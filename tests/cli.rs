@@ -268,7 +268,7 @@ fn a_socket_that_is_not_ours_to_use_exits_4_and_names_the_group() {
             .output()
             .expect("util-linux is there")
     } else {
-        fs::set_permissions(&socket, Permissions::from_mode(0)).expect("closed");
+        fs::set_permissions(&socket, Permissions::from_mode(0o000)).expect("closed");
         output(&["status", "--runtime-dir", daemon.dir()])
     };
     let said = text(&output.stderr);

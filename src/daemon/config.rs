@@ -29,19 +29,14 @@ pub(super) fn read(options: &RunOptions) -> Result<Config, Refusal> {
         ..conf::Options::default()
     };
     let loaded = conf::load(&options.file, &conf_options);
-    let refused =
-        |d: &&conf::Diagnostic| d.refuses || (options.strict && d.severity == Severity::Error);
-    let reasons: Vec<conf::Diagnostic> =
-        loaded.diagnostics.iter().filter(refused).cloned().collect();
-    let color = std::io::stderr().is_terminal();
-    let Some(mut settings) = loaded.settings.filter(|_| reasons.is_empty()) else {
-        let shown = if reasons.is_empty() {
-            &loaded.diagnostics
-        } else {
-            &reasons
-        };
+    let refused = loaded
+        .diagnostics
+        .iter()
+        .any(|d| d.refuses || (options.strict && d.severity == Severity::Error));
+    let Some(mut settings) = loaded.settings.filter(|_| !refused) else {
+        let color = std::io::stderr().is_terminal();
         return Err(Refusal {
-            text: conf::render(shown, &loaded.sources, color),
+            text: conf::render(&loaded.diagnostics, &loaded.sources, color),
         });
     };
     let mut warnings: Vec<String> = loaded

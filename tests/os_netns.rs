@@ -2,6 +2,8 @@
 //!
 //! Needs root; without it every test says so and does nothing.
 
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
 use mainstay::model::addr::{Cidr, Mac, VirtualAddress};
 use mainstay::model::ids::{ActionId, Family, LinkId};
 use mainstay::model::seen::{AddressSeen, LinkSeen};

@@ -380,6 +380,65 @@ pub(super) fn give_back_memory() {
     }
 }
 
+/// Takes clean pages of a file mapping out of the process; the next use maps them again.
+///
+/// *Errors*: those of madvise(2).
+///
+/// # Safety
+/// `start..start + length` must be a mapping of this process that is backed by a file, has no write
+/// permission and holds no page that differs from the file.
+pub(super) unsafe fn unmap_clean(start: usize, length: usize) -> io::Result<()> {
+    // SAFETY: by the contract above the kernel finds the same bytes in the file.
+    let result = unsafe {
+        libc::madvise(
+            ptr::without_provenance_mut(start),
+            length,
+            libc::MADV_DONTNEED,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// [`unmap_clean`] for every mapping of program code and constants that `smaps` shows to be clean.
+pub(super) fn give_back_code(smaps: &str) {
+    for (start, length) in clean_mappings(smaps) {
+        // SAFETY: the kernel's own list says that it is backed by a file, not writable and without
+        // anonymous or dirty pages; nobody changes protections after the loader is done.
+        // Locked mappings refuse, which is as good.
+        let _ = unsafe { unmap_clean(start, length) };
+    }
+}
+
+/// Mappings of files, not writable, without a page of our own.
+fn clean_mappings(smaps: &str) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    let mut current: Option<(usize, usize)> = None;
+    for line in smaps.lines() {
+        if let Some(mapping) = mapping_of(line) {
+            current = mapping;
+        } else if line.starts_with("Anonymous:") && line.ends_with(" 0 kB") {
+            found.extend(current.take());
+        }
+    }
+    found
+}
+
+/// `Some(None)` for the head of a mapping that is not to be touched; `None` for other lines.
+fn mapping_of(line: &str) -> Option<Option<(usize, usize)>> {
+    let mut words = line.split_ascii_whitespace();
+    let (start, end) = words.next()?.split_once('-')?;
+    let start = usize::from_str_radix(start, 16).ok()?;
+    let end = usize::from_str_radix(end, 16).ok()?;
+    let permissions = words.next()?;
+    let path = words.nth(3).unwrap_or_default();
+    let fit = permissions.starts_with("r-") && permissions.ends_with('p') && path.starts_with('/');
+    Some(fit.then(|| (start, end.saturating_sub(start))))
+}
+
 fn empty_head() -> libc::mmsghdr {
     // SAFETY: numbers and pointers only, for all of which zero is valid (padding differs by libc).
     unsafe { mem::zeroed() }

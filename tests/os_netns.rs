@@ -717,6 +717,20 @@ fn after_a_storm_of_flaps_the_kernel_has_what_was_asked_for_last() {
 }
 
 #[test]
+fn stopping_finishes_what_was_posted_even_without_a_flush() {
+    in_net("stop", |_| {
+        let mut hands = Hands::start(Bell::new().unwrap(), None).unwrap();
+        for id in 1..=200 {
+            let what = plain(&format!("10.8.0.{id}/32"));
+            hands.post(request(id, Change::Add, what));
+        }
+        assert_eq!(hands.stop(), (1..=200).map(done).collect::<Vec<_>>());
+        let left = shown("-4 addr show dev left");
+        assert_eq!(left.matches("inet 10.8.0.").count(), 200);
+    });
+}
+
+#[test]
 fn the_ledger_names_what_is_in_the_kernel_and_no_more() {
     in_net("ledger", |_| {
         let dir = tempfile::tempdir().unwrap();

@@ -67,7 +67,8 @@ struct Watched {
     leaving: bool,
     sent_now: Vec<IpAddr>,
     sent_at: Option<Instant>,
-    answered_at: Option<Instant>,
+    /// When, and in which step: an answer to several peers is one.
+    answered: Option<(Instant, u64)>,
 }
 
 #[derive(Debug, Default)]
@@ -85,6 +86,7 @@ pub struct Watch {
     violation: Option<Violation>,
     transitions: u64,
     adverts: u64,
+    steps: u64,
 }
 
 impl Watch {
@@ -192,7 +194,7 @@ impl Watch {
             if let Some(old) = list.iter_mut().find(|w| w.identity == identity) {
                 if old.settings.adver != router.adver {
                     // The answer before was limited by the old interval.
-                    old.answered_at = None;
+                    old.answered = None;
                 }
                 old.settings = router.clone();
                 old.leaving = false;
@@ -240,6 +242,7 @@ impl Watch {
         out: &Actions,
         deadline: Option<Instant>,
     ) {
+        self.steps += 1;
         let Some(list) = self.hosts.get_mut(host) else {
             return;
         };
@@ -340,7 +343,7 @@ impl Watch {
         let (was, contest) = (watched.phase, watched.contest);
         watched.phase = to;
         watched.sent_at = None;
-        watched.answered_at = None;
+        watched.answered = None;
         if was != from {
             let rule = "every transition begins in the state the last one ended in";
             self.broken(now, host, rule, format!("{router}: {from} after {was}"));
@@ -393,9 +396,9 @@ impl Watch {
         let adver = watched.settings.adver;
         let stepping_aside = watched.settings.higher_prio_send_advert;
         let answering = matches!(cause, Cause::Packet(p) if p > 0) && was == is;
-        let answered = watched.answered_at;
+        let answered = watched.answered.filter(|&(_, step)| step != self.steps);
         if answering {
-            watched.answered_at = Some(now);
+            watched.answered = Some((now, self.steps));
         }
         let seen = format!("VRID {} priority {}", glance.vrid, glance.priority);
         if again {
@@ -419,7 +422,7 @@ impl Watch {
             let rule = "the effective priority is in 1..=254 unless owner";
             self.broken(now, host, rule, seen.clone());
         }
-        if answering && answered.is_some_and(|at| now.since(at) < adver) {
+        if answering && answered.is_some_and(|(at, _)| now.since(at) < adver) {
             let rule = "losing adverts draw at most one answer in an interval";
             self.broken(now, host, rule, seen);
         }
@@ -527,7 +530,7 @@ impl Watched {
             leaving: false,
             sent_now: Vec::new(),
             sent_at: None,
-            answered_at: None,
+            answered: None,
         }
     }
 

@@ -65,7 +65,10 @@ struct Watched {
     link: LinkId,
     phase: Phase,
     leaving: bool,
-    sent_now: Vec<IpAddr>,
+    /// The last step in which it was Active, at its beginning or for a moment.
+    served_in: u64,
+    /// Who was sent a claim or a release at this instant.
+    sent_now: Vec<(IpAddr, bool)>,
     sent_at: Option<Instant>,
     /// When, and in which step: an answer to several peers is one.
     answered: Option<(Instant, u64)>,
@@ -257,6 +260,9 @@ impl Watch {
         }
         let before: Vec<Phase> = list.iter().map(|w| w.phase).collect();
         for watched in list.iter_mut() {
+            if watched.phase == Phase::Active {
+                watched.served_in = self.steps;
+            }
             if watched.sent_at != Some(now) || cause != Cause::Tick {
                 watched.sent_now.clear();
             }
@@ -342,6 +348,9 @@ impl Watch {
         };
         let (was, contest) = (watched.phase, watched.contest);
         watched.phase = to;
+        if to == Phase::Active {
+            watched.served_in = self.steps;
+        }
         watched.sent_at = None;
         watched.answered = None;
         if was != from {
@@ -389,12 +398,13 @@ impl Watch {
         let watched = &mut list[at];
         let was = before.get(at).copied().unwrap_or(Phase::Init);
         let is = watched.phase;
-        let again = watched.sent_now.contains(&packet.dst);
-        watched.sent_now.push(packet.dst);
+        let sending = (packet.dst, glance.priority == 0);
+        let again = watched.sent_now.contains(&sending);
+        watched.sent_now.push(sending);
+        let served = watched.served_in == self.steps;
         watched.sent_at = Some(now);
         let owner = watched.settings.priority.is_owner();
         let adver = watched.settings.adver;
-        let stepping_aside = watched.settings.higher_prio_send_advert;
         let answering = matches!(cause, Cause::Packet(p) if p > 0) && was == is;
         let answered = watched.answered.filter(|&(_, step)| step != self.steps);
         if answering {
@@ -410,11 +420,11 @@ impl Watch {
             self.broken(now, host, rule, format!("{}", packet.hop_limit));
         }
         if glance.priority == 0 {
-            if was != Phase::Active || is == Phase::Active {
+            if !served || is == Phase::Active {
                 let rule = "priority 0 is sent on leaving Active and never else";
                 self.broken(now, host, rule, format!("{seen} from {was} to {is}"));
             }
-        } else if is != Phase::Active && !(stepping_aside && was == Phase::Active) {
+        } else if !served {
             let rule = "only an Active router claims";
             self.broken(now, host, rule, format!("{seen} in {is}"));
         }
@@ -528,6 +538,7 @@ impl Watched {
             link,
             phase: Phase::Init,
             leaving: false,
+            served_in: 0,
             sent_now: Vec::new(),
             sent_at: None,
             answered: None,

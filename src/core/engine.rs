@@ -307,9 +307,6 @@ impl Engine {
         if link.see(seen) {
             self.mark_interface(&name);
         }
-        if seen.present {
-            return;
-        }
         let Some(owners) = self.virtuals.get(&seen.cidr.addr) else {
             return;
         };
@@ -317,6 +314,10 @@ impl Engine {
             let Some(Some(router)) = self.routers.get_mut(id.0 as usize) else {
                 continue;
             };
+            router.places.see(seen.link, seen.cidr, seen.present);
+            if seen.present {
+                continue;
+            }
             let mut cx = Cx {
                 links: &mut self.links,
                 global: &self.settings.global,
@@ -366,6 +367,9 @@ impl Engine {
             out,
         };
         router.on_answer(now, hint, id, errno, &mut cx);
+        if router.lost.is_some() {
+            self.dirty.push(owner);
+        }
         self.timers.set(Slot::Router(owner.0), router.deadline());
     }
 

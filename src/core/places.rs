@@ -53,6 +53,8 @@ pub(super) struct Place {
     state: PlaceState,
     /// After the next refusal it is tried again so late.
     patience: Duration,
+    /// The kernel told that it is gone while the answer to our request was on its way.
+    gone: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +74,7 @@ impl Place {
             on: None,
             state: PlaceState::Absent,
             patience: RETRY_FIRST,
+            gone: false,
         }
     }
 
@@ -168,6 +171,7 @@ impl Places {
             self.adding = self.adding.saturating_sub(1);
         }
         let id = requests.issue(self.router, index);
+        place.gone = false;
         place.state = match change {
             Change::Add => {
                 self.adding += 1;
@@ -278,6 +282,24 @@ impl Places {
                 (Answered::Nothing, index)
             }
         }
+    }
+
+    /// Takes the kernel's word on an address while its answer to us may still be on its way.
+    pub(super) fn see(&mut self, link: LinkId, cidr: Cidr, present: bool) {
+        for place in &mut self.list {
+            if matches!(place.state, PlaceState::Adding(_))
+                && place.what.cidr == cidr
+                && place.on.as_ref().is_some_and(|(on, _)| *on == link)
+            {
+                place.gone = !present;
+            }
+        }
+    }
+
+    /// Where an address is that was gone again before the kernel's answer came.
+    pub(super) fn gone(&self, index: usize) -> Option<(LinkId, Cidr)> {
+        let place = self.list.get(index).filter(|p| p.gone)?;
+        Some((place.on.as_ref()?.0, place.what.cidr))
     }
 
     /// Asks again for one that someone removed; true if it was ours and there.

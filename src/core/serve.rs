@@ -45,6 +45,9 @@ impl Router {
         let (answered, index) = self.places.answered(now, hint, id, errno);
         match answered {
             Answered::Installed => {
+                if let Some((link, cidr)) = self.places.gone(index) {
+                    return self.on_removed(now, link, cidr, cx);
+                }
                 let announced = match &self.state {
                     State::Active(a) => Some(a.announced),
                     State::Init | State::Fault | State::Backup(_) => None,

@@ -10,7 +10,7 @@ use mainstay::sim::scenario::{RouterMaker, router, settings};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Bench, Did, OWN6};
+use support::{Bench, OWN6};
 
 const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);
@@ -106,18 +106,9 @@ fn two_owners_are_told_apart_by_address_and_nobody_lowers_itself() {
 #[test]
 fn ipv6_unicast_leaves_with_hop_limit_255() {
     let peer = IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, 0x99]);
-    let bench = Bench::active(ours().v6().unicast(OWN6, &[peer]));
-    drop(bench);
     let mut bench = Bench::backup(ours().v6().unicast(OWN6, &[peer]));
     bench.next_timer();
-    let frames: Vec<&Vec<u8>> = bench
-        .did
-        .iter()
-        .filter_map(|did| match did {
-            Did::Advert { to, frame, .. } if *to == peer => Some(frame),
-            _ => None,
-        })
-        .collect();
+    let frames = bench.frames_to(peer);
     assert_eq!(frames.len(), 1);
     assert_eq!(frames[0][7], 255, "hop limit");
 }

@@ -305,6 +305,17 @@ impl Bench {
         })
     }
 
+    /// The whole packets sent to somebody since last asked.
+    pub fn frames_to(&self, whom: IpAddr) -> Vec<&[u8]> {
+        self.did
+            .iter()
+            .filter_map(|did| match did {
+                Did::Advert { to, frame, .. } if *to == whom => Some(&frame[..]),
+                _ => None,
+            })
+            .collect()
+    }
+
     /// Addresses announced since last asked, in order.
     pub fn announced(&self) -> Vec<IpAddr> {
         self.did

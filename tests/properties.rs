@@ -38,6 +38,14 @@ proptest! {
     }
 
     #[test]
+    fn a_run_is_a_pure_function_of_its_seed(
+        seed in any::<u64>(),
+        bytes in prop::collection::vec(any::<u8>(), 0..150),
+    ) {
+        prop_assert_eq!(bodies::story(seed, &bytes), bodies::story(seed, &bytes));
+    }
+
+    #[test]
     fn after_any_operations_peace_brings_one_active_router_and_it_is_the_best(
         seed in any::<u64>(),
         bytes in prop::collection::vec(any::<u8>(), 0..90),

@@ -1,6 +1,10 @@
 //! One engine on a bench: packets in, what it does out, time by hand.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a filter names what it keeps"
+)]
 
 use mainstay::core::action::{Action, Actions, Change, Signal, Via};
 use mainstay::core::engine::Engine;

@@ -614,10 +614,15 @@ impl Engine {
                 .or_default()
                 .push(*id);
         }
-        for &(link, family) in self.open.difference(&wanted) {
+        // Sorted, so that the same inputs give the same actions in every run.
+        let mut close: Vec<_> = self.open.difference(&wanted).copied().collect();
+        close.sort();
+        let mut open: Vec<_> = wanted.difference(&self.open).copied().collect();
+        open.sort();
+        for (link, family) in close {
             out.push(Action::Close { link, family });
         }
-        for &(link, family) in wanted.difference(&self.open) {
+        for (link, family) in open {
             out.push(Action::Open { link, family });
         }
         self.open = wanted;

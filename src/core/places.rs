@@ -372,14 +372,18 @@ impl Places {
         out: &mut Actions,
     ) -> bool {
         let mut fresh = Self::new(self.router, settings);
-        let mut old: HashMap<Arc<VirtualAddress>, Vec<Place>> = HashMap::new();
-        for place in self.list.drain(..) {
-            old.entry(place.what.clone()).or_default().push(place);
+        let mut old: HashMap<Arc<VirtualAddress>, Vec<(usize, Place)>> = HashMap::new();
+        for (order, place) in self.list.drain(..).enumerate() {
+            let same = old.entry(place.what.clone()).or_default();
+            same.push((order, place));
         }
         for place in &mut fresh.list {
-            if let Some(before) = old.get_mut(&place.what).and_then(Vec::pop) {
-                place.on = before.on;
-                place.state = before.state;
+            if let Some((_, before)) = old.get_mut(&place.what).and_then(Vec::pop) {
+                let advertised = place.advertised;
+                *place = Place {
+                    advertised,
+                    ..before
+                };
             }
         }
         fresh.adding = fresh
@@ -398,13 +402,15 @@ impl Places {
             .iter()
             .map(|p| (p.on.as_ref().map(|o| o.0), p.what.cidr))
             .collect();
+        let mut left: Vec<(usize, Place)> = old
+            .into_values()
+            .flatten()
+            .filter(|(_, p)| !still.contains(&(p.on.as_ref().map(|o| o.0), p.what.cidr)))
+            .collect();
+        left.sort_by_key(|(order, _)| *order);
         let mut leaving = Self {
             router: self.router,
-            list: old
-                .into_values()
-                .flatten()
-                .filter(|p| !still.contains(&(p.on.as_ref().map(|o| o.0), p.what.cidr)))
-                .collect(),
+            list: left.into_iter().map(|(_, place)| place).collect(),
             adding: 0,
         };
         leaving.remove(kept, requests, out);

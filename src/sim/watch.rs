@@ -304,6 +304,7 @@ impl Watch {
             | Action::Close { .. }
             | Action::StartRun { .. }
             | Action::StopRun { .. }
+            | Action::Ordered { .. }
             | Action::Dispose(_) => {}
         }
     }

@@ -12,7 +12,7 @@ use mainstay::core::input::Input;
 use mainstay::model::addr::{Cidr, Mac};
 use mainstay::model::ids::{ActionId, CheckId, Family, LinkId, RunId};
 use mainstay::model::notice::{Phase, Told, What, Why};
-use mainstay::model::order::StopKind;
+use mainstay::model::order::{Outcome, StopKind};
 use mainstay::model::seen::{AddressSeen, LinkFlags, LinkSeen, Verdict};
 use mainstay::model::settings::Settings;
 use mainstay::model::time::Instant;
@@ -48,6 +48,7 @@ pub enum Did {
     StopRun(RunId, Signal),
     Entered(Phase, Why),
     Notified(Told),
+    Ordered(u64, Outcome),
     Told(String),
 }
 
@@ -285,6 +286,7 @@ impl Bench {
                     What::Entering { to, why, .. } => Did::Entered(to, why),
                     other => Did::Told(other.to_string()),
                 },
+                Action::Ordered { id, outcome } => Did::Ordered(id, outcome),
                 Action::Dispose(_) => continue,
             };
             self.did.push(did);

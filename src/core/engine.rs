@@ -114,7 +114,7 @@ impl Engine {
         match input {
             Input::Datagram(datagram) => {
                 self.receive(now, &datagram, out);
-                self.deadline = self.timers.next();
+                self.deadline = self.earliest();
                 return;
             }
             Input::Backlog(link) => self.links.backlog(link),
@@ -155,10 +155,13 @@ impl Engine {
             Input::Stop(StopKind::Polite) => self.stop(now, out),
         }
         self.settle(now, out);
-        self.deadline = self.timers.next();
-        if let Some(at) = self.opens_at {
-            self.deadline = Some(self.deadline.map_or(at, |d| d.min(at)));
-        }
+        self.deadline = self.earliest();
+    }
+
+    /// The end of the start's delay and every timer, whichever comes first.
+    fn earliest(&mut self) -> Option<Instant> {
+        let timer = self.timers.next();
+        self.opens_at.into_iter().chain(timer).min()
     }
 
     /// When to call [`Engine::handle`] with [`Input::Tick`] at the latest. Ask after every call.

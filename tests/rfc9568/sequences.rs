@@ -186,3 +186,24 @@ fn only_its_own_family_and_link_are_listened_to() {
         .collect();
     assert_eq!(opened, [&Did::Open(Family::V6)]);
 }
+
+#[test]
+fn a_packet_during_the_start_delay_does_not_make_its_end_forgotten() {
+    let mut delayed = settings([ours()], []);
+    delayed.global.startup_delay = 10 * S;
+    let mut bench = Bench::begun(delayed);
+    bench.wait(3 * S);
+    bench.hear(&advert(200));
+    assert_eq!(
+        bench.timer(),
+        Some(7 * S),
+        "vrrp_startup_delay ends on time"
+    );
+    bench.wait(7 * S);
+    assert_eq!(bench.phase(), Phase::Backup);
+    assert_eq!(
+        bench.timer(),
+        Some(down(100, S)),
+        "the advert was not heard"
+    );
+}

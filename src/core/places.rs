@@ -120,6 +120,8 @@ pub(super) struct Places {
     list: Vec<Place>,
     /// Addresses for which the kernel's first answer is awaited.
     adding: usize,
+    /// Wanted addresses whose interface does not exist.
+    homeless: usize,
 }
 
 impl Places {
@@ -134,6 +136,7 @@ impl Places {
             router,
             list,
             adding: 0,
+            homeless: 0,
         }
     }
 
@@ -195,12 +198,40 @@ impl Places {
         requests: &mut Requests,
         out: &mut Actions,
     ) {
+        self.homeless = 0;
         for index in 0..self.list.len() {
             if self.list[index].is_ours() {
                 continue;
             }
             self.list[index].on = find(&self.list[index].what);
+            if self.list[index].on.is_none() {
+                self.list[index].state = PlaceState::Absent;
+                self.homeless += 1;
+            }
             self.request(index, Change::Add, requests, out);
+        }
+    }
+
+    /// Asks for addresses whose interface has appeared since [`Places::install`].
+    pub(super) fn settle_in(
+        &mut self,
+        find: FindLink<'_>,
+        requests: &mut Requests,
+        out: &mut Actions,
+    ) {
+        if self.homeless == 0 {
+            return;
+        }
+        for index in 0..self.list.len() {
+            let place = &mut self.list[index];
+            if place.state != PlaceState::Absent || place.on.is_some() {
+                continue;
+            }
+            place.on = find(&place.what);
+            if place.on.is_some() {
+                self.homeless = self.homeless.saturating_sub(1);
+                self.request(index, Change::Add, requests, out);
+            }
         }
     }
 
@@ -211,6 +242,7 @@ impl Places {
         requests: &mut Requests,
         out: &mut Actions,
     ) {
+        self.homeless = 0;
         for index in 0..self.list.len() {
             self.remove_one(index, kept, requests, out);
         }
@@ -412,6 +444,7 @@ impl Places {
             router: self.router,
             list: left.into_iter().map(|(_, place)| place).collect(),
             adding: 0,
+            homeless: 0,
         };
         leaving.remove(kept, requests, out);
         *self = fresh;

@@ -456,8 +456,9 @@ impl Watch {
                     continue;
                 }
                 Phase::Active => {
-                    let all = watched.settings.installed().count();
-                    if watched.installed(kernel).count() == all {
+                    let there: Vec<Cidr> = watched.installed(kernel).collect();
+                    let mut wanted = watched.settings.installed().filter(|a| !a.no_track);
+                    if wanted.all(|a| there.contains(&a.cidr)) {
                         continue;
                     }
                     "an Active router has every virtual address"

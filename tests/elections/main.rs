@@ -7,7 +7,7 @@ mod surroundings;
 mod takeover;
 
 use mainstay::core::action::Change;
-use mainstay::model::ids::Family;
+use mainstay::model::ids::{Family, LinkId};
 use mainstay::model::notice::Phase;
 use mainstay::model::seen::Verdict;
 use mainstay::model::time::Instant;

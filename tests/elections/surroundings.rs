@@ -286,3 +286,33 @@ fn the_first_advert_of_an_ipv6_router_waits_for_no_address() {
         "but no announcement before the kernel has the address"
     );
 }
+
+#[test]
+fn an_untracked_address_goes_in_when_its_interface_appears() {
+    let eth1 = LinkId(3);
+    let mut elsewhere = vip([10, 0, 1, 200]);
+    elsewhere.dev = Some("eth1".into());
+    elsewhere.no_track = true;
+    let cidr = elsewhere.cidr;
+    let mut world = Scenario::new(1)
+        .lan(Quality::GOOD)
+        .host(host("a").router(vi(150).with(|s| s.excluded = vec![elsewhere])))
+        .world();
+    let exists = |exists| Event::Exists {
+        host: A,
+        link: eth1,
+        exists,
+    };
+    world.at(at(S), exists(false));
+    world.at(at(10 * S), exists(true));
+    world.run_for(9 * S);
+    serves(
+        &world,
+        &[A],
+        "an untracked interface is no reason for FAULT",
+    );
+    assert!(!world.holds(A, cidr));
+    world.run_for(40 * S);
+    kept_rules(&world);
+    assert!(world.holds(A, cidr), "{}", world.report("put in at last"));
+}

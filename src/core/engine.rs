@@ -123,7 +123,7 @@ impl Engine {
         match input {
             Input::Datagram(datagram) => {
                 self.receive(now, &datagram, out);
-                self.deadline = self.timers.next();
+                self.deadline = self.earliest();
                 return;
             }
             Input::Backlog(link) => self.links.backlog(link),
@@ -169,10 +169,13 @@ impl Engine {
             Input::Stop(StopKind::Polite) => self.stop(now, out),
         }
         self.settle(now, out);
-        self.deadline = self.timers.next();
-        if let Some(at) = self.opens_at {
-            self.deadline = Some(self.deadline.map_or(at, |d| d.min(at)));
-        }
+        self.deadline = self.earliest();
+    }
+
+    /// The end of the start's delay and every timer, whichever comes first.
+    fn earliest(&mut self) -> Option<Instant> {
+        let timer = self.timers.next();
+        self.opens_at.into_iter().chain(timer).min()
     }
 
     /// When to call [`Engine::handle`] with [`Input::Tick`] at the latest. Ask after every call.
@@ -352,9 +355,6 @@ impl Engine {
         if link.see(seen) {
             self.mark_interface(&name);
         }
-        if seen.present {
-            return;
-        }
         let Some(owners) = self.virtuals.get(&seen.cidr.addr) else {
             return;
         };
@@ -362,6 +362,10 @@ impl Engine {
             let Some(Some(router)) = self.routers.get_mut(id.0 as usize) else {
                 continue;
             };
+            router.places.see(seen.link, seen.cidr, seen.present);
+            if seen.present {
+                continue;
+            }
             let mut cx = Cx {
                 links: &mut self.links,
                 global: &self.settings.global,
@@ -411,6 +415,9 @@ impl Engine {
             out,
         };
         router.on_answer(now, hint, id, errno, &mut cx);
+        if router.lost.is_some() {
+            self.dirty.push(owner);
+        }
         self.timers.set(Slot::Router(owner.0), router.deadline());
     }
 
@@ -643,10 +650,15 @@ impl Engine {
                 .or_default()
                 .push(*id);
         }
-        for &(link, family) in self.open.difference(&wanted) {
+        // Sorted, so that the same inputs give the same actions in every run.
+        let mut close: Vec<_> = self.open.difference(&wanted).copied().collect();
+        close.sort();
+        let mut open: Vec<_> = wanted.difference(&self.open).copied().collect();
+        open.sort();
+        for (link, family) in close {
             out.push(Action::Close { link, family });
         }
-        for &(link, family) in wanted.difference(&self.open) {
+        for (link, family) in open {
             out.push(Action::Open { link, family });
         }
         self.open = wanted;

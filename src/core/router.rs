@@ -700,7 +700,8 @@ impl Router {
                     a.garp.begin(now, repeat);
                 }
             }
-            (State::Fault, _) | (State::Backup(_) | State::Active(_), false) => {}
+            (State::Active(_), false) => self.settle_in(cx),
+            (State::Fault, _) | (State::Backup(_), false) => {}
         }
     }
 

@@ -163,6 +163,8 @@ fn settings(nodes: &[Node], diags: &mut Diags) -> Settings {
     for node in blocks(nodes, "vrrp_script") {
         if let Some(check) = script::check(node, diags) {
             checks.add(check, diags);
+        } else if let Some(name) = node.args().first() {
+            checks.add_broken(&name.text);
         }
     }
     let routers = routers(nodes, &global, &mut checks, diags);

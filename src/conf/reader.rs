@@ -410,6 +410,7 @@ impl<'a> Reader<'a> {
         while let Some(found) = line.text[at..].find('$') {
             at += found;
             let Some(reference) = vars::reference(&line.text[at..]) else {
+                self.note_undelimited(&line, at);
                 at += 1;
                 continue;
             };
@@ -468,6 +469,22 @@ impl<'a> Reader<'a> {
             Substituted::Same(line)
         } else {
             Substituted::Changed(line)
+        }
+    }
+
+    /// A bare `$NAME` needs a blank, `,`, `)` or the line's end behind it.
+    fn note_undelimited(&mut self, line: &Line<'_>, at: usize) {
+        if let Some(name) = vars::undelimited(&line.text[at..])
+            && self.vars.knows(name)
+        {
+            self.diags.push(
+                Diagnostic::note(
+                    "undelimited-variable",
+                    line.span(at, at + 1 + name.len()),
+                    format!("${name} is not replaced here, because a blank, `,`, `)` or the end must follow it"),
+                )
+                .help(format!("write ${{{name}}}")),
+            );
         }
     }
 

@@ -224,6 +224,10 @@ pub(super) fn check(node: &Node, diags: &mut Diags) -> Option<Check> {
         }
     }
     let Some(argv) = command else {
+        let given = |n: &Node| n.name() == "script" && !n.args().is_empty();
+        if node.children().iter().any(given) {
+            return None;
+        }
         diags.push(
             Diagnostic::error(
                 "script-without-command",

@@ -440,12 +440,15 @@ fn interface(draft: &Draft, diags: &mut Diags) -> Option<Arc<str>> {
         }
         Some((name, _)) => Some(name.clone()),
         None => {
-            let routed = draft.unicast.is_some() && draft.source.is_some();
+            let routed =
+                draft.unicast.is_some() && draft.source.is_some() && !draft.interface_given;
             let what = if routed {
                 format!(
                     "{}: unicast without interface is not acted on yet",
                     draft.name
                 )
+            } else if draft.interface_given {
+                format!("{} has no usable interface", draft.name)
             } else {
                 format!("{} has no interface", draft.name)
             };

@@ -60,6 +60,8 @@ pub(super) struct Checks {
     /// In the order of the file.
     pub(super) list: Vec<Check>,
     used: HashSet<Arc<str>>,
+    /// Defined, but without a command that can be run.
+    broken: HashSet<Arc<str>>,
 }
 
 impl Checks {
@@ -69,6 +71,7 @@ impl Checks {
             by_name: HashMap::new(),
             list: Vec::new(),
             used: HashSet::new(),
+            broken: HashSet::new(),
         }
     }
 
@@ -88,6 +91,11 @@ impl Checks {
         }
         self.by_name.insert(name, (self.list.len(), check.span));
         self.list.push(check);
+    }
+
+    /// Remembers a script that cannot be used, so that its users hear why.
+    pub(super) fn add_broken(&mut self, name: &str) {
+        self.broken.insert(name.into());
     }
 
     /// Resolves the entries of one instance.
@@ -143,6 +151,16 @@ impl Checks {
     }
 
     fn undefined(&self, entry: &Entry) -> Diagnostic {
+        if self.broken.contains(&entry.name) {
+            return Diagnostic::error(
+                "undefined-script",
+                entry.span,
+                format!(
+                    "vrrp_script {} has no usable command; it is not tracked",
+                    entry.name
+                ),
+            );
+        }
         let d = Diagnostic::error(
             "undefined-script",
             entry.span,

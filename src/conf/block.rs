@@ -67,6 +67,7 @@ struct Frame {
 }
 
 /// Builds the tree.
+#[derive(Default)]
 pub(super) struct Builder {
     stack: Vec<Frame>,
     root: Vec<Node>,
@@ -74,17 +75,6 @@ pub(super) struct Builder {
     pending: Option<Node>,
     /// Blocks open beyond [`MAX_DEPTH`]; their contents are dropped.
     too_deep: usize,
-}
-
-impl Default for Builder {
-    fn default() -> Self {
-        Self {
-            stack: Vec::new(),
-            root: Vec::new(),
-            pending: None,
-            too_deep: 0,
-        }
-    }
 }
 
 impl Builder {

@@ -350,7 +350,7 @@ mod tests {
             "no such word",
         )
         .help("did you mean `priority`?");
-        let text = render(&[d.clone()], &sources, false);
+        let text = render(std::slice::from_ref(&d), &sources, false);
         assert!(text.contains("a.conf:2:2"), "{text}");
         assert!(text.contains("^^^^^^^"), "{text}");
         assert!(text.contains("help: did you mean"), "{text}");

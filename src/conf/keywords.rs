@@ -200,6 +200,7 @@ const PARSED_FIRST: Status =
 const ALWAYS: Status = NoEffect("a missing interface is always waited for");
 const NO_VMAC: Status = NoEffect("it concerns virtual MAC interfaces alone");
 const DEVELOPERS: Status = NoEffect("it is for keepalived's developers");
+const ANYWAY: Status = NoEffect("it is what happens anyway");
 const READER: Status = Acted;
 
 const NEEDS_VMAC: Status = Refused(
@@ -497,7 +498,7 @@ const TABLE: &[Keyword] = &[
     block(W::Instance, "track_process", 0, W::Tracks, LATER),
     block(W::Instance, "track_bfd", 0, W::Tracks, LATER),
     key(W::Instance, "linkbeat_use_polling", 0, 0, LATER),
-    key(W::Instance, "accept", 0, 0, Acted),
+    key(W::Instance, "accept", 0, 0, ANYWAY),
     key(W::Instance, "no_accept", 0, 0, ASIDE),
     key(W::Instance, "preempt", 0, 0, Acted),
     key(W::Instance, "nopreempt", 0, 0, Acted),

@@ -376,7 +376,7 @@ mod tests {
                 .map(
                     |_| match vars.meaning(reference("${_RANDOM 5 9}").expect("one")) {
                         Meaning::Text(t) => t.parse::<u32>().expect("a number"),
-                        _ => 0,
+                        Meaning::Lines(_) | Meaning::Undefined | Meaning::Malformed(_) => 0,
                     },
                 )
                 .collect::<Vec<_>>()

@@ -637,17 +637,15 @@ pub(super) fn elsewhere(name: &str) -> Option<Within> {
 
 /// The allowed word nearest to `name`, if it is near enough to be meant.
 pub(super) fn nearest(within: Within, name: &str) -> Option<&'static str> {
-    let most = match name.chars().count() {
+    let most = match name.len() {
         0..=2 => return None,
         3..=5 => 1,
         6..=9 => 2,
-        _ => 3,
+        10..=64 => 3,
+        _ => return None,
     };
-    if name.len() > 64 {
-        return None;
-    }
     ALL.iter()
-        .filter(|k| k.within == within)
+        .filter(|k| k.within == within && k.name.len().abs_diff(name.len()) <= most)
         .map(|k| (strsim::osa_distance(name, k.name), k.name))
         .filter(|(distance, _)| *distance <= most)
         .min()

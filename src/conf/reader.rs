@@ -20,8 +20,8 @@ const MAX_DEPTH: usize = 32;
 const MAX_GENERATED: usize = 200_000;
 /// References replaced in one line.
 const MAX_REPLACED: usize = 256;
-/// Bytes of a line after replacement.
-const MAX_LINE: usize = 16 << 10;
+/// Bytes of a line, also after replacement.
+const MAX_LINE: usize = 64 << 10;
 
 /// What must hold of an include for the program to start (`include_check`).
 #[derive(Clone, Copy, Default)]
@@ -182,6 +182,17 @@ impl<'a> Reader<'a> {
     fn physical(&mut self, raw: &str, file: u32, at: usize) {
         let raw = raw.trim_end_matches(['\n', '\r']);
         let mut line = Line::direct(raw, file, at);
+        if raw.len() > MAX_LINE {
+            self.diags.push(
+                Diagnostic::error(
+                    "long-line",
+                    line.span(0, 1),
+                    format!("a line of more than {MAX_LINE} bytes is not read"),
+                )
+                .help("is this the right file?"),
+            );
+            return;
+        }
         if raw.contains('\0') {
             self.diags.push(
                 Diagnostic::warning(
@@ -292,7 +303,7 @@ impl<'a> Reader<'a> {
 
     fn may_generate(&mut self, line: &Line<'_>, depth: usize) -> bool {
         if self.generated < MAX_GENERATED && depth <= MAX_DEPTH {
-            self.generated += 1;
+            self.generated += 1 + line.text.len() / 256;
             return true;
         }
         if self.generated <= MAX_GENERATED {
@@ -407,8 +418,11 @@ impl<'a> Reader<'a> {
     fn substitute<'t>(&mut self, mut line: Line<'t>) -> Substituted<'t> {
         let mut replaced = 0;
         let mut at = 0;
+        let (mut counted, mut quoted) = (0, false);
         while let Some(found) = line.text[at..].find('$') {
             at += found;
+            quoted ^= line.text[counted..at].matches('"').count() % 2 == 1;
+            counted = at;
             let Some(reference) = vars::reference(&line.text[at..]) else {
                 self.note_undelimited(&line, at);
                 at += 1;
@@ -437,7 +451,7 @@ impl<'a> Reader<'a> {
                     continue;
                 }
                 Meaning::Undefined => {
-                    self.undefined(&line, at, reference, span);
+                    self.undefined(reference, quoted, span);
                     at = end;
                     continue;
                 }
@@ -488,14 +502,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn undefined(
-        &mut self,
-        line: &Line<'_>,
-        at: usize,
-        reference: vars::Reference<'_>,
-        span: Span,
-    ) {
-        let quoted = line.text[..at].matches('"').count() % 2 == 1;
+    fn undefined(&mut self, reference: vars::Reference<'_>, quoted: bool, span: Span) {
         let name = reference.name;
         let text = format!("${name} is not defined; it is left as written");
         let code = "undefined-variable";

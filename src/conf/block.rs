@@ -434,7 +434,7 @@ mod tests {
 
     #[test]
     fn nesting_is_bounded() {
-        let (_, diags) = tree(&format!("global_defs {}", "{ ".repeat(100_000)));
+        let (_, diags) = tree(&format!("global_defs {}", "{\n".repeat(100_000)));
         assert!(diags.iter().any(|d| d.code == "too-deep"));
     }
 

@@ -1,7 +1,7 @@
 //! What there is to say about a configuration, and how it is shown: the source line, the word
 //! underlined, what is wrong, what was expected, how to mend it.
 
-use super::source::{Sources, Span};
+use super::source::{Sources, Span, is_stand_in};
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -292,6 +292,8 @@ fn printable(text: &str) -> String {
     for c in text.chars() {
         if c.is_control() && !matches!(c, '\t' | '\n') {
             out.extend(std::iter::repeat_n('?', c.len_utf8()));
+        } else if is_stand_in(c) {
+            out.push(char::REPLACEMENT_CHARACTER);
         } else {
             out.push(c);
         }

@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
         let outer = self.vars.set("_PWD", Value::Text(directory));
         let checks = self.checks;
         self.stack.push(path.unwrap_or_default());
-        if let Some(at) = text.find('\u{fffd}') {
+        if let Some(at) = text.find(source::is_stand_in) {
             self.diags.push(
                 Diagnostic::note(
                     "not-utf8",
@@ -154,7 +154,7 @@ impl<'a> Reader<'a> {
                         at: source::number(at),
                         len: 3,
                     },
-                    "this file is not UTF-8; bytes that are not are shown and read as this sign",
+                    "this file is not UTF-8; the bytes are kept, but shown as this sign",
                 )
                 .help("convert the file: iconv -f latin1 -t utf-8"),
             );

@@ -7,7 +7,7 @@ use super::global::{self, GROUP4, GROUP6, Garp, other_group};
 use super::keywords::Within;
 use super::lexer::Word;
 use super::script::command;
-use super::source::Span;
+use super::source::{self, Span};
 use super::track;
 use super::value::{self, Junk};
 use crate::model::ids::{Version, Vrid};
@@ -425,25 +425,14 @@ fn auth(node: &Node, diags: &mut Diags) -> Auth {
 
 /// Eight octets, padded with zeros.
 fn password(arg: &Word, diags: &mut Diags) -> Option<[u8; 8]> {
-    if arg.text.contains('\u{fffd}') {
-        diags.push(
-            Diagnostic::refusal(
-                "bad-password",
-                arg.span,
-                "the password has bytes that are not UTF-8; what goes on the wire would be another one",
-            )
-            .help("convert the file, or use ASCII on all routers of the group"),
-        );
-        return None;
-    }
-    let bytes = arg.text.as_bytes();
+    let bytes = source::bytes(&arg.text);
     if bytes.is_empty() {
         let what = "an empty password; there will be no authentication";
         diags.push(Diagnostic::error("bad-password", arg.span, what));
         return None;
     }
     let mut octets = [0; 8];
-    for (octet, byte) in octets.iter_mut().zip(bytes) {
+    for (octet, byte) in octets.iter_mut().zip(&bytes) {
         *octet = *byte;
     }
     if bytes.len() > 8 {

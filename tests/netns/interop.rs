@@ -13,7 +13,7 @@ const HIGH: u8 = 200;
 const LOW: u8 = 100;
 
 /// A busy machine is late; it is never early.
-const SLACK: f64 = 0.6;
+pub(crate) const SLACK: f64 = 0.6;
 
 fn need(kind: Kind) {
     match kind {
@@ -29,7 +29,7 @@ fn need(kind: Kind) {
 }
 
 /// Time from `from_ns` to `to_ns` in seconds.
-fn seconds(from_ns: u64, to_ns: u64) -> f64 {
+pub(crate) fn seconds(from_ns: u64, to_ns: u64) -> f64 {
     (to_ns as f64 - from_ns as f64) / 1e9
 }
 

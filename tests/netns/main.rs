@@ -5,7 +5,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod control;
+mod failures;
 mod interop;
+mod kernel;
+mod last;
+mod notify;
+mod protocol;
 
 use std::process::ExitCode;
 use support::runner::{self, Test};
@@ -15,7 +21,12 @@ const AT_ONCE: usize = 7;
 
 fn main() -> ExitCode {
     let mut tests: Vec<Test> = interop::tests();
-    tests.extend(tests![]);
+    tests.extend(failures::tests());
+    tests.extend(protocol::tests());
+    tests.extend(kernel::tests());
+    tests.extend(notify::tests());
+    tests.extend(control::tests());
+    tests.extend(last::tests());
     runner::run(tests, AT_ONCE, include_str!("../policy/skips"))
 }
 

@@ -1,5 +1,25 @@
 //! Values and time to decisions: the engine, its routers and trackers.
+//!
+//! No clock, socket, thread, random number, log or runtime: time is an argument, bytes come in and
+//! go out as bytes. [`engine::Engine`] is the way in, [`input::Input`] what can happen,
+//! [`action::Action`] what is to be done.
 
 pub mod action;
+mod apply;
+pub mod election;
+pub mod engine;
+mod garp;
 pub mod input;
+mod link;
+mod peers;
+mod places;
 pub mod plan;
+mod receive;
+mod router;
+mod serve;
+mod stats;
+pub mod timers;
+pub mod tracker;
+mod view;
+
+pub use engine::Engine;

@@ -157,6 +157,7 @@ pub struct LinkView {
     /// Up and running.
     pub up: bool,
     /// Packets refused before a virtual router could be found, by reason.
+    #[serde(with = "by_name")]
     pub rejected: Vec<(String, u64)>,
 }
 
@@ -209,11 +210,46 @@ pub struct Counters {
     /// Announcements sent (GARP and NA).
     pub announced: u64,
     /// Refused adverts by reason.
+    #[serde(with = "by_name")]
     pub rejected: Vec<(String, u64)>,
 }
 
 /// What an empty snapshot is filled with first.
 pub const FORM: u32 = 1;
+
+/// Named counts are an object outside: `{"checksum": 3}`, in their order.
+mod by_name {
+    use serde::de::{Deserializer, MapAccess, Visitor};
+    use serde::ser::Serializer;
+    use std::fmt;
+
+    pub(super) fn serialize<S: Serializer>(
+        counts: &[(String, u64)],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_map(counts.iter().map(|(name, count)| (name, count)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<(String, u64)>, D::Error> {
+        struct Counts;
+        impl<'de> Visitor<'de> for Counts {
+            type Value = Vec<(String, u64)>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of names and counts")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut counts = Vec::new();
+                while let Some(count) = map.next_entry()? {
+                    counts.push(count);
+                }
+                Ok(counts)
+            }
+        }
+        from.deserialize_map(Counts)
+    }
+}
 
 impl RouterView {
     /// Whether it serves.

@@ -1,0 +1,335 @@
+//! Settings become routers and trackers: at the start from nothing, at a reload by difference.
+
+use crate::core::action::{Action, Actions};
+use crate::core::engine::Engine;
+use crate::core::plan::{Plan, Step};
+use crate::core::router::{Cx, Router};
+use crate::core::serve::find_link;
+use crate::core::timers::Slot;
+use crate::core::tracker::Tracker;
+use crate::model::addr::Cidr;
+use crate::model::ids::{CheckId, LinkId, RouterId};
+use crate::model::notice::{Phase, What, Why};
+use crate::model::settings::{RouterSettings, Settings};
+use crate::model::time::Instant;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+impl Engine {
+    /// Adds before it removes, touches nothing that stays the same, and hands the old settings back.
+    pub(super) fn apply(&mut self, now: Instant, mut plan: Plan, out: &mut Actions) {
+        let new = plan.settings.clone();
+        let old_order = std::mem::take(&mut self.order);
+        let old_checks = std::mem::take(&mut self.check_order);
+        let old_settings = std::mem::replace(&mut self.settings, new.clone());
+        self.apply_checks(now, &plan.checks, &old_checks, &new, out);
+        self.relate(&new);
+
+        let kept = self.kept(&plan.routers, &old_order, &new);
+        let mut created = Vec::new();
+        for step in &plan.routers {
+            match *step {
+                Step::Create { new: at } => {
+                    let Some(settings) = new.routers.get(at) else {
+                        continue;
+                    };
+                    let id = self.free_slot();
+                    let router = Router::new(id, settings.clone(), now);
+                    if let Some(slot) = self.routers.get_mut(id.0 as usize) {
+                        *slot = Some(router);
+                    }
+                    self.order.push(id);
+                    created.push(id);
+                }
+                Step::Alter { old, new: at } => {
+                    let (Some(&id), Some(settings)) = (old_order.get(old), new.routers.get(at))
+                    else {
+                        continue;
+                    };
+                    self.order.push(id);
+                    self.alter(now, id, settings.clone(), &kept, out);
+                }
+                Step::Keep { old, .. } => self.order.extend(old_order.get(old)),
+                Step::Retire { old } => {
+                    if let Some(&id) = old_order.get(old) {
+                        self.retire(now, id, &kept, out);
+                    }
+                }
+            }
+        }
+        self.relate(&new);
+        if self.begun {
+            for id in created {
+                self.scrub(id, out);
+                self.say(id, "created", out);
+            }
+        }
+        self.mark_all();
+        plan.settings = old_settings;
+        out.push(Action::Dispose(Box::new(plan)));
+    }
+
+    fn apply_checks(
+        &mut self,
+        now: Instant,
+        steps: &[Step],
+        old_order: &[CheckId],
+        new: &Settings,
+        out: &mut Actions,
+    ) {
+        for step in steps {
+            match *step {
+                Step::Create { new: at } => {
+                    let Some(settings) = new.checks.get(at) else {
+                        continue;
+                    };
+                    let slot = self.trackers.len();
+                    let id = CheckId(u32::try_from(slot).unwrap_or(u32::MAX));
+                    self.trackers
+                        .push(Some(Tracker::new(id, settings.clone(), now)));
+                    if !self.begun {
+                        self.holding.insert(id);
+                    }
+                    self.check_order.push(id);
+                }
+                Step::Alter { old, new: at } => {
+                    let (Some(&id), Some(settings)) = (old_order.get(old), new.checks.get(at))
+                    else {
+                        continue;
+                    };
+                    if let Some(Some(tracker)) = self.trackers.get_mut(id.0 as usize) {
+                        tracker.alter(settings.clone(), now);
+                    }
+                    self.check_order.push(id);
+                }
+                Step::Keep { old, .. } => self.check_order.extend(old_order.get(old)),
+                Step::Retire { old } => {
+                    let Some(&id) = old_order.get(old) else {
+                        continue;
+                    };
+                    if let Some(Some(tracker)) = self.trackers.get_mut(id.0 as usize) {
+                        tracker.stop(now, out);
+                        let deadline = tracker.deadline();
+                        self.set_timer(Slot::Tracker(id.0), deadline);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Who uses which script, interface and address, and which scripts run at all.
+    fn relate(&mut self, settings: &Settings) {
+        self.by_name = self
+            .check_order
+            .iter()
+            .zip(&settings.checks)
+            .map(|(id, check)| (check.name.clone(), *id))
+            .collect();
+        self.users = HashMap::new();
+        self.by_interface = HashMap::new();
+        self.virtuals = HashMap::new();
+        for (id, router) in self.order.iter().zip(&settings.routers) {
+            for track in &router.tracks {
+                if let Some(check) = self.by_name.get(&track.check) {
+                    self.users.entry(*check).or_default().push(*id);
+                }
+            }
+            let mut interfaces: Vec<&Arc<str>> = vec![&router.interface];
+            for address in router.installed() {
+                let owners = self.virtuals.entry(address.cidr.addr).or_default();
+                if owners.last() != Some(id) {
+                    owners.push(*id);
+                }
+                interfaces.extend(&address.dev);
+            }
+            interfaces.sort();
+            interfaces.dedup();
+            for name in interfaces {
+                self.by_interface.entry(name.clone()).or_default().push(*id);
+            }
+        }
+        for (index, tracker) in self.trackers.iter_mut().enumerate() {
+            let id = CheckId(u32::try_from(index).unwrap_or(u32::MAX));
+            if let Some(tracker) = tracker {
+                tracker.set_used(self.users.contains_key(&id));
+            }
+        }
+        for index in 0..self.trackers.len() {
+            let slot = Slot::Tracker(u32::try_from(index).unwrap_or(u32::MAX));
+            let deadline = self.trackers[index].as_ref().and_then(Tracker::deadline);
+            if self.begun {
+                self.set_timer(slot, deadline);
+            }
+        }
+    }
+
+    /// Addresses that an Active router serves after the reload: no other may remove them.
+    fn kept(
+        &self,
+        steps: &[Step],
+        old_order: &[RouterId],
+        new: &Settings,
+    ) -> HashSet<(LinkId, Cidr)> {
+        let mut kept = HashSet::new();
+        for step in steps {
+            let (Step::Alter { old, new: at } | Step::Keep { old, new: at }) = *step else {
+                continue;
+            };
+            let router = old_order
+                .get(old)
+                .and_then(|id| self.routers.get(id.0 as usize))
+                .and_then(Option::as_ref);
+            let (Some(router), Some(settings)) = (router, new.routers.get(at)) else {
+                continue;
+            };
+            if router.phase() == Phase::Active {
+                kept.extend(self.installed_at(settings));
+            }
+        }
+        kept
+    }
+
+    fn installed_at(&self, settings: &RouterSettings) -> Vec<(LinkId, Cidr)> {
+        settings
+            .installed()
+            .filter_map(|a| {
+                find_link(&self.links, &settings.interface, a).map(|(link, _)| (link, a.cidr))
+            })
+            .collect()
+    }
+
+    fn free_slot(&mut self) -> RouterId {
+        let free = self.routers.iter().position(Option::is_none);
+        let index = free.unwrap_or_else(|| {
+            self.routers.push(None);
+            self.routers.len() - 1
+        });
+        RouterId(u32::try_from(index).unwrap_or(u32::MAX))
+    }
+
+    fn alter(
+        &mut self,
+        now: Instant,
+        id: RouterId,
+        settings: Arc<RouterSettings>,
+        kept: &HashSet<(LinkId, Cidr)>,
+        out: &mut Actions,
+    ) {
+        let Some(Some(router)) = self.routers.get_mut(id.0 as usize) else {
+            return;
+        };
+        let mut cx = Cx {
+            links: &mut self.links,
+            global: &self.settings.global,
+            requests: &mut self.requests,
+            seq: &mut self.seq,
+            // Its own addresses are settled by its own difference.
+            kept: Some(kept),
+            out,
+        };
+        router.on_settings(now, settings, &mut cx);
+        let deadline = router.deadline();
+        self.set_timer(Slot::Router(id.0), deadline);
+        self.say(id, "changed", out);
+    }
+
+    fn retire(
+        &mut self,
+        now: Instant,
+        id: RouterId,
+        kept: &HashSet<(LinkId, Cidr)>,
+        out: &mut Actions,
+    ) {
+        let Some(slot) = self.routers.get_mut(id.0 as usize) else {
+            return;
+        };
+        let Some(mut router) = slot.take() else {
+            return;
+        };
+        // keepalived says FAULT for a removed instance unless notify_deleted asks for DELETED.
+        let was_fault = router.phase() == Phase::Fault;
+        let wants_deleted = router.settings.notify.deleted.is_some();
+        let mut cx = Cx {
+            links: &mut self.links,
+            global: &self.settings.global,
+            requests: &mut self.requests,
+            seq: &mut self.seq,
+            kept: Some(kept),
+            out,
+        };
+        router.tell(What::Reloaded { how: "removed" }, &mut cx);
+        let to = if wants_deleted {
+            Phase::Deleted
+        } else {
+            Phase::Fault
+        };
+        if wants_deleted || !was_fault {
+            router.on_stop(now, to, Why::Reload, &mut cx);
+        }
+        self.set_timer(Slot::Router(id.0), None);
+    }
+
+    fn say(&mut self, id: RouterId, how: &'static str, out: &mut Actions) {
+        let Some(Some(router)) = self.routers.get(id.0 as usize) else {
+            return;
+        };
+        let router = Some(router.settings.name.clone());
+        let what = What::Reloaded { how };
+        out.push(Action::Tell(Box::new(crate::model::notice::Notice {
+            router,
+            what,
+        })));
+    }
+
+    /// Removes a router's addresses that an earlier run left, unless somebody alive wants them.
+    ///
+    /// Only the exact address on the exact interface, never on a loopback interface.
+    pub(super) fn scrub(&mut self, id: RouterId, out: &mut Actions) {
+        let Some(Some(router)) = self.routers.get(id.0 as usize) else {
+            return;
+        };
+        if router.settings.start_active && router.settings.priority.is_owner() {
+            return;
+        }
+        let mut left = Vec::new();
+        for place in router.places.iter() {
+            let Some((link, name)) =
+                find_link(&self.links, &router.settings.interface, &place.what)
+            else {
+                continue;
+            };
+            let there = self
+                .links
+                .get(link)
+                .is_some_and(|l| !l.flags.loopback && l.has(place.what.cidr));
+            if there
+                && !self.is_claimed(link, place.what.cidr)
+                && !self.is_served(link, place.what.cidr)
+            {
+                left.push((link, name, place.what.clone()));
+            }
+        }
+        for (link, name, what) in left {
+            self.remove_leftover(link, &name, what, out);
+        }
+    }
+
+    /// Whether one of our routers has this address installed.
+    fn is_served(&self, link: LinkId, cidr: Cidr) -> bool {
+        let Some(owners) = self.virtuals.get(&cidr.addr) else {
+            return false;
+        };
+        owners.iter().any(|id| {
+            self.routers
+                .get(id.0 as usize)
+                .and_then(Option::as_ref)
+                .is_some_and(|r| {
+                    r.places.iter().any(|p| {
+                        p.what.cidr == cidr
+                            && p.is_present()
+                            && p.on.as_ref().is_some_and(|(on, _)| *on == link)
+                    })
+                })
+        })
+    }
+}

@@ -1,0 +1,648 @@
+//! The engine: one door in, one list out, one question.
+
+use crate::core::action::{Action, Actions, Change};
+use crate::core::input::Input;
+use crate::core::link::Links;
+use crate::core::places::Requests;
+use crate::core::plan::{Plan, diff};
+use crate::core::router::{Cx, Facts, Router, State};
+use crate::core::timers::{Slot, Timers};
+use crate::core::tracker::{Edge, Pull, Tracker, effective, pull};
+use crate::model::addr::Cidr;
+use crate::model::ids::{ActionId, CheckId, Family, LinkId, RouterId, RunId, Vrid};
+use crate::model::notice::{Notice, Phase, What, Why};
+use crate::model::order::StopKind;
+use crate::model::seen::{AddressSeen, LinkSeen, Verdict};
+use crate::model::settings::Settings;
+use crate::model::time::Instant;
+use crate::wire::advert::{Datagram, vrid_of};
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// All virtual routers and trackers of one daemon.
+///
+/// # Contract
+///
+/// * [`Engine::handle`] is the only way in. `now` must not go backwards. Everything to be done is
+///   appended to `out`, in the order in which it is to be done; nothing else happens.
+/// * [`Engine::next_deadline`] says when to call it with [`Input::Tick`] at the latest. It may
+///   change with every call: ask again each time. A tick too early is harmless.
+/// * Facts ([`Input::Link`], [`Input::Address`]) may be repeated. After the first complete picture
+///   comes [`Input::Begin`]; before it no router leaves Init.
+/// * Read all waiting packets before a Tick. What could not be read is said by [`Input::Backlog`].
+/// * Each [`Action::Address`] is answered by `Applied` or `Refused`, each [`Action::StartRun`] by
+///   `CheckDone`.
+#[derive(Debug)]
+pub struct Engine {
+    pub(super) settings: Arc<Settings>,
+    /// Slots; `None` after a router is retired.
+    pub(super) routers: Vec<Option<Router>>,
+    /// Slot of each router in the order of the settings.
+    pub(super) order: Vec<RouterId>,
+    pub(super) trackers: Vec<Option<Tracker>>,
+    pub(super) check_order: Vec<CheckId>,
+    pub(super) by_name: HashMap<Arc<str>, CheckId>,
+    /// Scripts that were there at the start hold their users until their first result.
+    pub(super) holding: HashSet<CheckId>,
+    pub(super) users: HashMap<CheckId, Vec<RouterId>>,
+    pub(super) by_interface: HashMap<Arc<str>, Vec<RouterId>>,
+    /// Which routers have a virtual address.
+    pub(super) virtuals: HashMap<IpAddr, Vec<RouterId>>,
+    index: HashMap<(LinkId, Family, Vrid), Vec<RouterId>>,
+    open: HashSet<(LinkId, Family)>,
+    links_moved: bool,
+    pub(super) links: Links,
+    timers: Timers,
+    pub(super) requests: Requests,
+    pub(super) seq: u64,
+    runs: u64,
+    dirty: Vec<RouterId>,
+    due: Vec<Slot>,
+    /// The check whose edge is being settled.
+    edge_of: Option<Arc<str>>,
+    pub(super) begun: bool,
+    /// `vrrp_startup_delay` holds everybody until then.
+    opens_at: Option<Instant>,
+    claimed: HashSet<(LinkId, Cidr)>,
+    stopping: bool,
+    deadline: Option<Instant>,
+    pub(super) worst_late: Duration,
+}
+
+impl Engine {
+    /// An engine whose routers wait in Init for [`Input::Begin`].
+    pub fn new(settings: Arc<Settings>) -> Self {
+        let mut engine = Self {
+            settings: Arc::new(Settings::default()),
+            routers: Vec::new(),
+            order: Vec::new(),
+            trackers: Vec::new(),
+            check_order: Vec::new(),
+            by_name: HashMap::new(),
+            holding: HashSet::new(),
+            users: HashMap::new(),
+            by_interface: HashMap::new(),
+            virtuals: HashMap::new(),
+            index: HashMap::new(),
+            open: HashSet::new(),
+            links_moved: false,
+            links: Links::default(),
+            timers: Timers::default(),
+            requests: Requests::default(),
+            seq: 0,
+            runs: 0,
+            dirty: Vec::new(),
+            due: Vec::new(),
+            edge_of: None,
+            begun: false,
+            opens_at: None,
+            claimed: HashSet::new(),
+            stopping: false,
+            deadline: None,
+            worst_late: Duration::ZERO,
+        };
+        let plan = diff(&engine.settings, settings);
+        let mut nothing = Actions::default();
+        engine.apply(Instant::ZERO, plan, &mut nothing);
+        engine
+    }
+
+    /// The one door in. `now` must not go backwards; everything to be done is appended to `out`.
+    pub fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Actions) {
+        match input {
+            Input::Datagram(datagram) => {
+                self.receive(now, &datagram, out);
+                self.deadline = self.timers.next();
+                return;
+            }
+            Input::Backlog(link) => self.links.backlog(link),
+            Input::Tick => self.tick(now, out),
+            Input::Link(seen) => self.see_link(now, &seen),
+            Input::Address(seen) => self.see_address(now, &seen, out),
+            Input::CheckDone {
+                check,
+                run,
+                verdict,
+                stderr,
+            } => {
+                self.check_done(now, check, run, verdict, &stderr, out);
+            }
+            Input::Applied { action } => self.answered(now, action, None, out),
+            Input::Refused { action, errno } => self.answered(now, action, Some(errno), out),
+            Input::Begin { uptime, claimed } => self.begin(now, uptime, claimed, out),
+            Input::Plan(plan) => {
+                if !self.stopping {
+                    self.reload(now, *plan, out);
+                }
+            }
+            Input::Stop(StopKind::Polite) => self.stop(now, out),
+        }
+        self.settle(now, out);
+        self.deadline = self.timers.next();
+        if let Some(at) = self.opens_at {
+            self.deadline = Some(self.deadline.map_or(at, |d| d.min(at)));
+        }
+    }
+
+    /// When to call [`Engine::handle`] with [`Input::Tick`] at the latest. Ask after every call.
+    pub const fn next_deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// After a stop: whether the kernel has answered for everything and no script runs.
+    pub fn is_idle(&self) -> bool {
+        self.requests.is_empty() && !self.trackers.iter().flatten().any(Tracker::is_busy)
+    }
+
+    /// The settings in force.
+    pub const fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    // ---- packets ---------------------------------------------------------------------------------
+
+    fn receive(&mut self, now: Instant, d: &Datagram<'_>, out: &mut Actions) {
+        let Some(vrid) = vrid_of(d.payload) else {
+            if let Some(link) = self.links.get_mut(d.link) {
+                link.unreadable += 1;
+            }
+            return;
+        };
+        let id = match self.index.get(&(d.link, d.family, vrid)).map(Vec::as_slice) {
+            Some([one]) => *one,
+            Some(several) if !several.is_empty() => {
+                let of = |id: &RouterId| self.routers.get(id.0 as usize)?.as_ref();
+                let meant = |id: &&RouterId| {
+                    of(id).is_some_and(|r| {
+                        r.is_unicast() != d.dst.is_multicast()
+                            && (!r.is_unicast() || r.has_peer(d.src))
+                    })
+                };
+                several.iter().find(meant).copied().unwrap_or(several[0])
+            }
+            Some(_) | None => return self.unknown_vrid(d, vrid, out),
+        };
+        let slot = id.0 as usize;
+        let Some(Some(router)) = self.routers.get_mut(slot) else {
+            return;
+        };
+        let mut cx = Cx {
+            links: &mut self.links,
+            global: &self.settings.global,
+            requests: &mut self.requests,
+            seq: &mut self.seq,
+            kept: None,
+            out,
+        };
+        router.receive(now, d, &mut cx);
+        self.timers.set(Slot::Router(id.0), router.deadline());
+    }
+
+    fn unknown_vrid(&mut self, d: &Datagram<'_>, vrid: Vrid, out: &mut Actions) {
+        let tells = self.settings.global.log_unknown_vrids;
+        let Some(link) = self.links.get_mut(d.link) else {
+            return;
+        };
+        link.unknown_vrid += 1;
+        if tells && link.first_told(vrid.get()) {
+            let what = What::UnknownVrid {
+                vrid: vrid.get(),
+                from: d.src,
+            };
+            out.push(Action::Tell(Box::new(Notice { router: None, what })));
+        }
+    }
+
+    // ---- time ------------------------------------------------------------------------------------
+
+    fn tick(&mut self, now: Instant, out: &mut Actions) {
+        if self.opens_at.is_some_and(|at| now >= at) {
+            self.opens_at = None;
+            self.mark_all();
+        }
+        if let Some(at) = self.timers.next() {
+            self.worst_late = self.worst_late.max(now.since(at));
+        }
+        let mut due = std::mem::take(&mut self.due);
+        while let Some(slot) = self.timers.pop_due(now) {
+            due.push(slot);
+        }
+        for slot in due.drain(..) {
+            match slot {
+                Slot::Router(id) => self.tick_router(now, RouterId(id), out),
+                Slot::Tracker(id) => {
+                    let Some(Some(tracker)) = self.trackers.get_mut(id as usize) else {
+                        continue;
+                    };
+                    let edge = tracker.on_tick(now, &mut self.runs, out);
+                    self.timers.set(slot, tracker.deadline());
+                    self.mark_edge(CheckId(id), edge);
+                }
+            }
+        }
+        self.due = due;
+        self.links.end_pass();
+    }
+
+    fn tick_router(&mut self, now: Instant, id: RouterId, out: &mut Actions) {
+        let Some(Some(router)) = self.routers.get_mut(id.0 as usize) else {
+            return;
+        };
+        // Unread adverts may be its Active router's: for a few passes nobody there is silent.
+        let unread = matches!(router.state, State::Backup(_))
+            && router
+                .link
+                .and_then(|id| self.links.get(id))
+                .is_some_and(|l| l.backlog && l.backlog_passes <= 3);
+        if !unread {
+            let mut cx = Cx {
+                links: &mut self.links,
+                global: &self.settings.global,
+                requests: &mut self.requests,
+                seq: &mut self.seq,
+                kept: None,
+                out,
+            };
+            router.on_tick(now, &mut cx);
+            if matches!(router.state, State::Fault) {
+                self.dirty.push(id);
+            }
+        }
+        self.timers.set(Slot::Router(id.0), router.deadline());
+    }
+
+    // ---- facts -----------------------------------------------------------------------------------
+
+    fn see_link(&mut self, now: Instant, seen: &LinkSeen) {
+        let old_mac = self.links.get(seen.link).and_then(|l| l.flags.mac);
+        let names = self.links.see(seen.link, &seen.name, seen.is);
+        let new_mac = seen.is.and_then(|f| f.mac);
+        for name in names.into_iter().flatten() {
+            self.links_moved = true;
+            self.mark_interface(&name);
+        }
+        if old_mac.is_some() && new_mac.is_some() && old_mac != new_mac {
+            for router in self.routers.iter_mut().flatten() {
+                if router.link == Some(seen.link) {
+                    router.announce_again(now);
+                }
+            }
+        }
+    }
+
+    fn see_address(&mut self, now: Instant, seen: &AddressSeen, out: &mut Actions) {
+        let Some(link) = self.links.get_mut(seen.link) else {
+            return;
+        };
+        let name = link.name.clone();
+        if link.see(seen) {
+            self.mark_interface(&name);
+        }
+        if seen.present {
+            return;
+        }
+        let Some(owners) = self.virtuals.get(&seen.cidr.addr) else {
+            return;
+        };
+        for id in owners {
+            let Some(Some(router)) = self.routers.get_mut(id.0 as usize) else {
+                continue;
+            };
+            let mut cx = Cx {
+                links: &mut self.links,
+                global: &self.settings.global,
+                requests: &mut self.requests,
+                seq: &mut self.seq,
+                kept: None,
+                out,
+            };
+            router.on_removed(now, seen.link, seen.cidr, &mut cx);
+            if router.lost.is_some() {
+                self.dirty.push(*id);
+            }
+            self.timers.set(Slot::Router(id.0), router.deadline());
+        }
+    }
+
+    fn check_done(
+        &mut self,
+        now: Instant,
+        check: CheckId,
+        run: RunId,
+        verdict: Verdict,
+        stderr: &Arc<str>,
+        out: &mut Actions,
+    ) {
+        let Some(Some(tracker)) = self.trackers.get_mut(check.0 as usize) else {
+            return;
+        };
+        let edge = tracker.on_done(now, run, verdict, stderr, out);
+        self.timers.set(Slot::Tracker(check.0), tracker.deadline());
+        self.mark_edge(check, edge);
+    }
+
+    fn answered(&mut self, now: Instant, id: ActionId, errno: Option<i32>, out: &mut Actions) {
+        let Some((owner, hint)) = self.requests.settle(id) else {
+            return;
+        };
+        let Some(Some(router)) = self.routers.get_mut(owner.0 as usize) else {
+            return;
+        };
+        let mut cx = Cx {
+            links: &mut self.links,
+            global: &self.settings.global,
+            requests: &mut self.requests,
+            seq: &mut self.seq,
+            kept: None,
+            out,
+        };
+        router.on_answer(now, hint, id, errno, &mut cx);
+        self.timers.set(Slot::Router(owner.0), router.deadline());
+    }
+
+    // ---- life ------------------------------------------------------------------------------------
+
+    fn begin(
+        &mut self,
+        now: Instant,
+        uptime: Duration,
+        claimed: &[(LinkId, Cidr)],
+        out: &mut Actions,
+    ) {
+        if self.begun || self.stopping {
+            return;
+        }
+        self.begun = true;
+        self.claimed.extend(claimed);
+        let global = &self.settings.global;
+        let delay = global
+            .startup_delay
+            .max(global.delay_after_boot.saturating_sub(uptime));
+        if !delay.is_zero() {
+            self.opens_at = Some(now + delay);
+        }
+        for id in self.order.clone() {
+            self.scrub(id, out);
+        }
+        for (id, tracker) in self.trackers.iter_mut().enumerate() {
+            if let Some(tracker) = tracker {
+                tracker.start(now);
+                self.timers.set(
+                    Slot::Tracker(u32::try_from(id).unwrap_or(u32::MAX)),
+                    tracker.deadline(),
+                );
+            }
+        }
+        self.links_moved = true;
+        self.mark_all();
+    }
+
+    fn stop(&mut self, now: Instant, out: &mut Actions) {
+        if self.stopping {
+            return;
+        }
+        self.stopping = true;
+        self.opens_at = None;
+        for id in self.order.clone() {
+            let Some(Some(router)) = self.routers.get_mut(id.0 as usize) else {
+                continue;
+            };
+            let mut cx = Cx {
+                links: &mut self.links,
+                global: &self.settings.global,
+                requests: &mut self.requests,
+                seq: &mut self.seq,
+                kept: None,
+                out,
+            };
+            router.on_stop(now, Phase::Stopped, Why::Stop, &mut cx);
+            self.timers.set(Slot::Router(id.0), None);
+        }
+        for (id, tracker) in self.trackers.iter_mut().enumerate() {
+            if let Some(tracker) = tracker {
+                tracker.stop(now, out);
+                self.timers.set(
+                    Slot::Tracker(u32::try_from(id).unwrap_or(u32::MAX)),
+                    tracker.deadline(),
+                );
+            }
+        }
+        self.begun = false;
+    }
+
+    // ---- settling --------------------------------------------------------------------------------
+
+    pub(super) fn mark_all(&mut self) {
+        self.dirty.extend(self.order.iter().rev());
+    }
+
+    pub(super) fn set_timer(&mut self, slot: Slot, at: Option<Instant>) {
+        self.timers.set(slot, at);
+    }
+
+    fn mark_interface(&mut self, name: &str) {
+        if let Some(ids) = self.by_interface.get(name) {
+            self.dirty.extend(ids.iter().rev());
+        }
+    }
+
+    fn mark_edge(&mut self, check: CheckId, edge: Option<Edge>) {
+        if edge.is_none() {
+            return;
+        }
+        if let Some(Some(tracker)) = self.trackers.get(check.0 as usize) {
+            self.edge_of = Some(tracker.settings().name.clone());
+        }
+        if let Some(ids) = self.users.get(&check) {
+            self.dirty.extend(ids.iter().rev());
+        }
+    }
+
+    /// Looks at every marked router again, until nobody is marked.
+    fn settle(&mut self, now: Instant, out: &mut Actions) {
+        if !self.begun {
+            self.dirty.clear();
+            return;
+        }
+        if self.links_moved {
+            self.links_moved = false;
+            self.open_sockets(out);
+        }
+        while let Some(id) = self.dirty.pop() {
+            let Some(Some(router)) = self.routers.get(id.0 as usize) else {
+                continue;
+            };
+            let facts = self.facts(router);
+            let Some(Some(router)) = self.routers.get_mut(id.0 as usize) else {
+                continue;
+            };
+            let mut cx = Cx {
+                links: &mut self.links,
+                global: &self.settings.global,
+                requests: &mut self.requests,
+                seq: &mut self.seq,
+                kept: None,
+                out,
+            };
+            router.on_facts(now, facts, &mut cx);
+            self.timers.set(Slot::Router(id.0), router.deadline());
+        }
+        self.edge_of = None;
+    }
+
+    /// What a router's surroundings amount to now.
+    fn facts(&self, router: &Router) -> Facts {
+        let s = &router.settings;
+        let mut faults = Vec::new();
+        let link = self.links.named(&s.interface);
+        let mut source = s.source;
+        match link {
+            None => faults.push(Why::LinkAbsent {
+                link: s.interface.clone(),
+            }),
+            Some(l) => {
+                if !l.is_up() && !s.dont_track_primary {
+                    faults.push(Why::LinkDown {
+                        link: s.interface.clone(),
+                    });
+                }
+                if source.is_none() {
+                    source = l.primary(s.family, |a| self.virtuals.contains_key(&a));
+                }
+                if source.is_none() {
+                    faults.push(Why::NoAddress {
+                        link: s.interface.clone(),
+                    });
+                }
+            }
+        }
+        for dev in s
+            .installed()
+            .filter(|a| !a.no_track)
+            .filter_map(|a| a.dev.as_ref())
+        {
+            if *dev == s.interface {
+                continue;
+            }
+            let why = match self.links.named(dev) {
+                None => Why::LinkAbsent { link: dev.clone() },
+                Some(l) if !l.is_up() => Why::LinkDown { link: dev.clone() },
+                Some(_) => continue,
+            };
+            if !faults.contains(&why) {
+                faults.push(why);
+            }
+        }
+        let mut pending = false;
+        let pulls = s.tracks.iter().map(|track| {
+            let Some((id, tracker)) = self.tracker_named(&track.check) else {
+                return Pull::Nothing;
+            };
+            let up = tracker.health().up();
+            if up.is_none() && !self.holding.contains(&id) {
+                return Pull::Nothing;
+            }
+            let pull = pull(track.weight, track.reverse, up);
+            if pull == Pull::Fault {
+                if up.is_none() {
+                    pending = true;
+                } else {
+                    let verdict = tracker.last().map(|(verdict, _)| verdict);
+                    faults.push(Why::CheckFailed {
+                        check: track.check.clone(),
+                        verdict,
+                    });
+                }
+            }
+            pull
+        });
+        let standing = effective(s.priority, pulls.collect::<Vec<_>>().into_iter());
+        if let Some((_, why)) = &router.lost {
+            faults.push(why.clone());
+        }
+        let held = self.opens_at.is_some() || (pending && faults.is_empty());
+        Facts {
+            link: link.map(|l| l.id),
+            source,
+            mtu: link.map_or(1500, |l| l.flags.mtu),
+            faults,
+            held,
+            standing,
+            by: self.edge_of.clone(),
+        }
+    }
+
+    /// A script that is tracked at all, by name.
+    pub(super) fn tracker_named(&self, name: &str) -> Option<(CheckId, &Tracker)> {
+        let id = *self.by_name.get(name)?;
+        let tracker = self.trackers.get(id.0 as usize)?.as_ref()?;
+        tracker
+            .settings()
+            .unusable
+            .is_none()
+            .then_some((id, tracker))
+    }
+
+    /// Opens a socket for every link and family in use, and finds routers by them.
+    fn open_sockets(&mut self, out: &mut Actions) {
+        let mut wanted: HashSet<(LinkId, Family)> = HashSet::new();
+        self.index.clear();
+        for id in &self.order {
+            let Some(Some(router)) = self.routers.get(id.0 as usize) else {
+                continue;
+            };
+            let s = &router.settings;
+            let Some(link) = self.links.named(&s.interface) else {
+                continue;
+            };
+            wanted.insert((link.id, s.family));
+            self.index
+                .entry((link.id, s.family, s.vrid))
+                .or_default()
+                .push(*id);
+        }
+        for &(link, family) in self.open.difference(&wanted) {
+            out.push(Action::Close { link, family });
+        }
+        for &(link, family) in wanted.difference(&self.open) {
+            out.push(Action::Open { link, family });
+        }
+        self.open = wanted;
+    }
+
+    /// Asks for an address to be removed that no router of ours installed.
+    pub(super) fn remove_leftover(
+        &mut self,
+        link: LinkId,
+        name: &Arc<str>,
+        what: Arc<crate::model::addr::VirtualAddress>,
+        out: &mut Actions,
+    ) {
+        let id = self.requests.issue_loose();
+        let cidr = what.cidr;
+        out.push(Action::Address {
+            id,
+            link,
+            name: name.clone(),
+            change: Change::Remove,
+            what,
+        });
+        let what = What::Scrubbed {
+            cidr,
+            link: name.clone(),
+        };
+        out.push(Action::Tell(Box::new(Notice { router: None, what })));
+    }
+
+    pub(super) fn is_claimed(&self, link: LinkId, cidr: Cidr) -> bool {
+        self.claimed.contains(&(link, cidr))
+    }
+
+    /// Performs a plan while running.
+    fn reload(&mut self, now: Instant, plan: Plan, out: &mut Actions) {
+        self.apply(now, plan, out);
+        self.links_moved = true;
+    }
+}

@@ -1,0 +1,107 @@
+//! Who else was heard for a virtual router, and what was told of them already.
+
+use crate::model::priority::Claim;
+use crate::model::time::Instant;
+use crate::model::view::PeerView;
+use crate::wire::advert::{Advert, ChecksumForm};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Routers remembered for one VRID; the one silent longest makes room.
+const MOST: usize = 16;
+
+/// One other router.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    pub(super) addr: IpAddr,
+    pub(super) claim: Claim,
+    pub(super) at: Instant,
+    pub(super) adver: Duration,
+    adverts: u64,
+    form: Option<ChecksumForm>,
+    pseudo: u64,
+    message: u64,
+    pub(super) mismatch: bool,
+    pub(super) told_form: bool,
+    pub(super) told_mismatch: bool,
+    pub(super) told_link_local: bool,
+    pub(super) told_interval: Option<Duration>,
+}
+
+/// Other routers heard.
+#[derive(Debug, Default)]
+pub(super) struct Peers(Vec<Peer>);
+
+impl Peers {
+    /// Notes a valid advert and hands out the entry.
+    pub(super) fn hear(&mut self, now: Instant, from: IpAddr, advert: &Advert<'_>) -> &mut Peer {
+        let index = match self.0.iter().position(|p| p.addr == from) {
+            Some(index) => index,
+            None => {
+                if self.0.len() >= MOST {
+                    let oldest = self.0.iter().enumerate().min_by_key(|(_, p)| p.at);
+                    if let Some((index, _)) = oldest {
+                        self.0.swap_remove(index);
+                    }
+                }
+                self.0.push(Peer {
+                    addr: from,
+                    claim: advert.claim,
+                    at: now,
+                    adver: advert.adver,
+                    adverts: 0,
+                    form: None,
+                    pseudo: 0,
+                    message: 0,
+                    mismatch: false,
+                    told_form: false,
+                    told_mismatch: false,
+                    told_link_local: false,
+                    told_interval: None,
+                });
+                self.0.len() - 1
+            }
+        };
+        let peer = &mut self.0[index];
+        peer.claim = advert.claim;
+        peer.at = now;
+        peer.adver = advert.adver;
+        peer.adverts += 1;
+        match advert.form {
+            Some(form @ (ChecksumForm::Pseudo | ChecksumForm::OldUnicast)) => {
+                peer.pseudo += 1;
+                peer.form = Some(form);
+            }
+            Some(form @ ChecksumForm::Message) => {
+                peer.message += 1;
+                peer.form = Some(form);
+            }
+            None => {}
+        }
+        peer
+    }
+
+    pub(super) fn views(&self, now: Instant) -> Vec<PeerView> {
+        self.0
+            .iter()
+            .map(|p| PeerView {
+                address: p.addr,
+                priority: p.claim.wire(),
+                ago_s: now.since(p.at).as_secs_f64(),
+                interval_s: p.adver.as_secs_f64(),
+                adverts: p.adverts,
+                checksum: p.form.map(|form| {
+                    match form {
+                        ChecksumForm::Pseudo => "pseudo-header",
+                        ChecksumForm::Message => "message",
+                        ChecksumForm::OldUnicast => "pseudo-header with 224.0.0.18",
+                    }
+                    .to_owned()
+                }),
+                checksum_pseudo: p.pseudo,
+                checksum_message: p.message,
+                address_mismatch: p.mismatch,
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,386 @@
+//! Where each virtual address stands with the kernel.
+
+use crate::core::action::{Action, Actions, Change};
+use crate::model::addr::{Cidr, VirtualAddress};
+use crate::model::ids::{ActionId, LinkId, RouterId};
+use crate::model::settings::RouterSettings;
+use crate::model::time::Instant;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+const RETRY_FIRST: Duration = Duration::from_millis(250);
+const RETRY_LAST: Duration = Duration::from_secs(30);
+
+/// Numbers requests and finds their owner when the answer comes.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    last: u64,
+    pending: HashMap<ActionId, (RouterId, usize)>,
+}
+
+impl Requests {
+    fn issue(&mut self, router: RouterId, index: usize) -> ActionId {
+        self.last += 1;
+        let id = ActionId(self.last);
+        self.pending.insert(id, (router, index));
+        id
+    }
+
+    /// A request nobody waits for with a place of its own: leftovers of an earlier run.
+    pub(super) fn issue_loose(&mut self) -> ActionId {
+        self.issue(RouterId(u32::MAX), 0)
+    }
+
+    /// Whose answer this is.
+    pub(super) fn settle(&mut self, id: ActionId) -> Option<(RouterId, usize)> {
+        self.pending.remove(&id)
+    }
+
+    /// Whether the kernel owes no answer.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+}
+
+/// One virtual address.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) what: Arc<VirtualAddress>,
+    pub(super) advertised: bool,
+    /// Where it was put, or is to be put.
+    pub(super) on: Option<(LinkId, Arc<str>)>,
+    state: PlaceState,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum PlaceState {
+    Absent,
+    Adding(ActionId),
+    Present,
+    Removing(ActionId),
+    Retry { at: Instant, delay: Duration },
+}
+
+impl Place {
+    fn new(what: Arc<VirtualAddress>, advertised: bool) -> Self {
+        Self {
+            what,
+            advertised,
+            on: None,
+            state: PlaceState::Absent,
+        }
+    }
+
+    pub(super) fn is_present(&self) -> bool {
+        self.state == PlaceState::Present
+    }
+
+    /// Whether the kernel has it or may have it because of us.
+    fn is_ours(&self) -> bool {
+        match self.state {
+            PlaceState::Adding(_) | PlaceState::Present => true,
+            PlaceState::Absent | PlaceState::Removing(_) | PlaceState::Retry { .. } => false,
+        }
+    }
+}
+
+/// What an answer meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Answered {
+    /// The address is there now.
+    Installed,
+    /// The kernel would not; it is tried again.
+    Refused(Cidr),
+    /// Nothing that anybody waits for.
+    Nothing,
+}
+
+/// Resolves the link an address belongs on.
+pub(super) type FindLink<'a> = &'a dyn Fn(&VirtualAddress) -> Option<(LinkId, Arc<str>)>;
+
+/// All virtual addresses of one router, in the order they are installed.
+#[derive(Debug)]
+pub(super) struct Places {
+    router: RouterId,
+    list: Vec<Place>,
+    /// Addresses for which the kernel's first answer is awaited.
+    adding: usize,
+}
+
+impl Places {
+    pub(super) fn new(router: RouterId, settings: &RouterSettings) -> Self {
+        let advertised = settings.addresses.iter().map(|a| (a, true));
+        let excluded = settings.excluded.iter().map(|a| (a, false));
+        let list = advertised
+            .chain(excluded)
+            .map(|(what, advertised)| Place::new(Arc::new(what.clone()), advertised))
+            .collect();
+        Self {
+            router,
+            list,
+            adding: 0,
+        }
+    }
+
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Place> {
+        self.list.iter()
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<&Place> {
+        self.list.get(index)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether every address has been answered for.
+    pub(super) const fn is_settled(&self) -> bool {
+        self.adding == 0
+    }
+
+    fn request(
+        &mut self,
+        index: usize,
+        change: Change,
+        requests: &mut Requests,
+        out: &mut Actions,
+    ) {
+        let Some(place) = self.list.get_mut(index) else {
+            return;
+        };
+        let Some((link, name)) = place.on.clone() else {
+            return;
+        };
+        if matches!(place.state, PlaceState::Adding(_)) {
+            self.adding = self.adding.saturating_sub(1);
+        }
+        let id = requests.issue(self.router, index);
+        place.state = match change {
+            Change::Add => {
+                self.adding += 1;
+                PlaceState::Adding(id)
+            }
+            Change::Remove => PlaceState::Removing(id),
+        };
+        out.push(Action::Address {
+            id,
+            link,
+            name,
+            change,
+            what: place.what.clone(),
+        });
+    }
+
+    /// Asks for every address that is not there.
+    pub(super) fn install(
+        &mut self,
+        find: FindLink<'_>,
+        requests: &mut Requests,
+        out: &mut Actions,
+    ) {
+        for index in 0..self.list.len() {
+            if self.list[index].is_ours() {
+                continue;
+            }
+            self.list[index].on = find(&self.list[index].what);
+            self.request(index, Change::Add, requests, out);
+        }
+    }
+
+    /// Gives up every address but those in `kept`, which another router serves from now on.
+    pub(super) fn remove(
+        &mut self,
+        kept: Option<&HashSet<(LinkId, Cidr)>>,
+        requests: &mut Requests,
+        out: &mut Actions,
+    ) {
+        for index in 0..self.list.len() {
+            self.remove_one(index, kept, requests, out);
+        }
+    }
+
+    fn remove_one(
+        &mut self,
+        index: usize,
+        kept: Option<&HashSet<(LinkId, Cidr)>>,
+        requests: &mut Requests,
+        out: &mut Actions,
+    ) {
+        let place = &mut self.list[index];
+        if !place.is_ours() {
+            if !matches!(place.state, PlaceState::Removing(_)) {
+                place.state = PlaceState::Absent;
+            }
+            return;
+        }
+        let stays = place.on.as_ref().is_some_and(|(link, _)| {
+            kept.is_some_and(|kept| kept.contains(&(*link, place.what.cidr)))
+        });
+        if stays {
+            if matches!(place.state, PlaceState::Adding(_)) {
+                self.adding = self.adding.saturating_sub(1);
+            }
+            place.state = PlaceState::Absent;
+        } else {
+            self.request(index, Change::Remove, requests, out);
+        }
+    }
+
+    /// Takes the kernel's answer; `errno` if it refused.
+    pub(super) fn answered(
+        &mut self,
+        now: Instant,
+        hint: usize,
+        id: ActionId,
+        errno: Option<i32>,
+    ) -> (Answered, usize) {
+        let is_it = |p: &Place| matches!(p.state, PlaceState::Adding(i) | PlaceState::Removing(i) if i == id);
+        let index = match self.list.get(hint) {
+            Some(place) if is_it(place) => hint,
+            Some(_) | None => match self.list.iter().position(is_it) {
+                Some(index) => index,
+                None => return (Answered::Nothing, hint),
+            },
+        };
+        let place = &mut self.list[index];
+        match (place.state, errno) {
+            (PlaceState::Adding(_), None) => {
+                self.adding = self.adding.saturating_sub(1);
+                place.state = PlaceState::Present;
+                (Answered::Installed, index)
+            }
+            (PlaceState::Adding(_), Some(_)) => {
+                self.adding = self.adding.saturating_sub(1);
+                place.state = PlaceState::Retry {
+                    at: now + RETRY_FIRST,
+                    delay: RETRY_FIRST,
+                };
+                (Answered::Refused(place.what.cidr), index)
+            }
+            // A refused removal leaves nothing to do that would not be refused again.
+            (PlaceState::Removing(_), _) => {
+                place.state = PlaceState::Absent;
+                (Answered::Nothing, index)
+            }
+            (PlaceState::Absent | PlaceState::Present | PlaceState::Retry { .. }, _) => {
+                (Answered::Nothing, index)
+            }
+        }
+    }
+
+    /// Asks again for one that someone removed; true if it was ours and there.
+    pub(super) fn restore(
+        &mut self,
+        link: LinkId,
+        cidr: Cidr,
+        requests: &mut Requests,
+        out: &mut Actions,
+    ) -> bool {
+        let gone = |p: &Place| {
+            p.is_present()
+                && !p.what.no_track
+                && p.what.cidr == cidr
+                && p.on.as_ref().is_some_and(|(on, _)| *on == link)
+        };
+        let Some(index) = self.list.iter().position(gone) else {
+            return false;
+        };
+        self.request(index, Change::Add, requests, out);
+        true
+    }
+
+    /// When a refused address is tried again.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.list
+            .iter()
+            .filter_map(|p| match p.state {
+                PlaceState::Retry { at, .. } => Some(at),
+                PlaceState::Absent
+                | PlaceState::Adding(_)
+                | PlaceState::Present
+                | PlaceState::Removing(_) => None,
+            })
+            .min()
+    }
+
+    /// Tries refused addresses again, ever more slowly.
+    pub(super) fn retry(
+        &mut self,
+        now: Instant,
+        find: FindLink<'_>,
+        requests: &mut Requests,
+        out: &mut Actions,
+    ) {
+        for index in 0..self.list.len() {
+            let PlaceState::Retry { at, delay } = self.list[index].state else {
+                continue;
+            };
+            if now < at {
+                continue;
+            }
+            self.list[index].on = find(&self.list[index].what);
+            if self.list[index].on.is_some() {
+                self.request(index, Change::Add, requests, out);
+            } else {
+                let delay = (delay * 2).min(RETRY_LAST);
+                self.list[index].state = PlaceState::Retry {
+                    at: now + delay,
+                    delay,
+                };
+            }
+        }
+    }
+
+    /// Takes new settings: addresses in both keep their state, new ones are asked for if `active`,
+    /// then those that are no longer wanted are removed. True if any was added.
+    pub(super) fn alter(
+        &mut self,
+        settings: &RouterSettings,
+        active: Option<FindLink<'_>>,
+        kept: Option<&HashSet<(LinkId, Cidr)>>,
+        requests: &mut Requests,
+        out: &mut Actions,
+    ) -> bool {
+        let mut fresh = Self::new(self.router, settings);
+        let mut old: HashMap<Arc<VirtualAddress>, Vec<Place>> = HashMap::new();
+        for place in self.list.drain(..) {
+            old.entry(place.what.clone()).or_default().push(place);
+        }
+        for place in &mut fresh.list {
+            if let Some(before) = old.get_mut(&place.what).and_then(Vec::pop) {
+                place.on = before.on;
+                place.state = before.state;
+            }
+        }
+        fresh.adding = fresh
+            .list
+            .iter()
+            .filter(|p| matches!(p.state, PlaceState::Adding(_)))
+            .count();
+        let mut added = false;
+        if let Some(find) = active {
+            added = fresh.list.iter().any(|p| !p.is_ours());
+            fresh.install(find, requests, out);
+        }
+        // An address whose options alone changed is there again under the new ones: not removed.
+        let still: HashSet<(Option<LinkId>, Cidr)> = fresh
+            .list
+            .iter()
+            .map(|p| (p.on.as_ref().map(|o| o.0), p.what.cidr))
+            .collect();
+        let mut leaving = Self {
+            router: self.router,
+            list: old
+                .into_values()
+                .flatten()
+                .filter(|p| !still.contains(&(p.on.as_ref().map(|o| o.0), p.what.cidr)))
+                .collect(),
+            adding: 0,
+        };
+        leaving.remove(kept, requests, out);
+        *self = fresh;
+        added
+    }
+}

@@ -1,0 +1,768 @@
+//! A virtual router: RFC 9568 §6.4 as methods, with keepalived's Fault beside it.
+//!
+//! Deadlines live inside the state, so leaving a state cancels its timers. [`Router::enter`] is the
+//! only writer of state.
+
+use crate::core::action::{Action, Actions, Via};
+use crate::core::election::{Rank, active_down_interval, rank, skew_time};
+use crate::core::garp::GarpRun;
+use crate::core::link::Links;
+use crate::core::peers::Peers;
+use crate::core::places::{Places, Requests};
+use crate::core::serve::find_link;
+use crate::core::stats::Stats;
+use crate::core::tracker::Standing;
+use crate::model::addr::{Cidr, VirtualAddress};
+use crate::model::ids::{Family, LinkId, RouterId, Version};
+use crate::model::notice::{Heard, Notice, Notification, Phase, Told, What, Why};
+use crate::model::priority::{Claim, Priority};
+use crate::model::settings::{AuthSettings, GlobalSettings, RouterSettings, TransportSettings};
+use crate::model::time::Instant;
+use crate::wire::advert::{Advert, Expect};
+use crate::wire::template::{GROUP4, GROUP6, Spec, Template};
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a router may see and use while it thinks.
+pub(super) struct Cx<'a> {
+    pub(super) links: &'a mut Links,
+    pub(super) global: &'a GlobalSettings,
+    pub(super) requests: &'a mut Requests,
+    /// Number of the last transition of any router.
+    pub(super) seq: &'a mut u64,
+    /// Addresses that another router serves after this reload.
+    pub(super) kept: Option<&'a HashSet<(LinkId, Cidr)>>,
+    pub(super) out: &'a mut Actions,
+}
+
+/// The state with its deadlines.
+#[derive(Clone, Debug)]
+pub(super) enum State {
+    /// Before the first decision.
+    Init,
+    /// Cannot take part; `Router::faults` says why.
+    Fault,
+    /// Listening.
+    Backup(Backup),
+    /// Serving.
+    Active(Active),
+}
+
+/// Backup's timers and memory.
+#[derive(Clone, Debug)]
+pub(super) struct Backup {
+    /// Active_Down_Timer.
+    down_at: Instant,
+    /// Active_Adver_Interval: our own until another was learned.
+    adver: Duration,
+    /// Whom we last heeded.
+    active: Option<(IpAddr, Priority, Instant)>,
+    /// Who resigned, if that is what the timer runs for.
+    released: Option<IpAddr>,
+    /// The last advert that was discarded because it is lower.
+    lower: Option<(IpAddr, Priority, Instant)>,
+    /// `preempt_delay` runs until then.
+    hold_until: Option<Instant>,
+    /// Woken too late once, and listening once more.
+    listened: bool,
+}
+
+/// Active's timers.
+#[derive(Clone, Debug)]
+pub(super) struct Active {
+    /// Adver_Timer.
+    advert_at: Instant,
+    /// The first announcements wait for the kernel.
+    pub(super) announced: bool,
+    pub(super) garp: GarpRun,
+    /// Losing adverts, and releases, are not answered before this.
+    answer_at: Instant,
+    release_at: Instant,
+}
+
+/// What the engine found out about a router's surroundings.
+pub(super) struct Facts {
+    pub(super) link: Option<LinkId>,
+    pub(super) source: Option<IpAddr>,
+    pub(super) mtu: u32,
+    pub(super) faults: Vec<Why>,
+    /// Held without a word: scripts have no result yet, or the start is delayed.
+    pub(super) held: bool,
+    pub(super) standing: Standing,
+    /// The check that moved the standing.
+    pub(super) by: Option<Arc<str>>,
+}
+
+/// One virtual router.
+#[derive(Debug)]
+pub(super) struct Router {
+    pub(super) id: RouterId,
+    pub(super) settings: Arc<RouterSettings>,
+    pub(super) state: State,
+    pub(super) standing: Standing,
+    pub(super) faults: Vec<Why>,
+    pub(super) link: Option<LinkId>,
+    pub(super) source: Option<IpAddr>,
+    mtu: u32,
+    template: Option<Template>,
+    pub(super) places: Places,
+    pub(super) peers: Peers,
+    pub(super) stats: Stats,
+    pub(super) since: Instant,
+    pub(super) why: Why,
+    /// No transition was told yet in this run.
+    first: bool,
+    /// Restored addresses: since when they are counted, and how many.
+    pub(super) restored: (Instant, u32),
+    /// Too often restored: out until then.
+    pub(super) lost: Option<(Instant, Why)>,
+}
+
+impl Router {
+    pub(super) fn new(id: RouterId, settings: Arc<RouterSettings>, now: Instant) -> Self {
+        let places = Places::new(id, &settings);
+        let standing = Standing {
+            priority: settings.priority,
+            sum: settings.priority.get().into(),
+            fault: false,
+        };
+        Self {
+            id,
+            settings,
+            state: State::Init,
+            standing,
+            faults: Vec::new(),
+            link: None,
+            source: None,
+            mtu: 0,
+            template: None,
+            places,
+            peers: Peers::default(),
+            stats: Stats::new(),
+            since: now,
+            why: Why::Startup,
+            first: true,
+            restored: (now, 0),
+            lost: None,
+        }
+    }
+
+    /// The state without its timers.
+    pub(super) const fn phase(&self) -> Phase {
+        match self.state {
+            State::Init => Phase::Init,
+            State::Fault => Phase::Fault,
+            State::Backup(_) => Phase::Backup,
+            State::Active(_) => Phase::Active,
+        }
+    }
+
+    /// When [`Router::on_tick`] has something to do.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::Init => None,
+            State::Fault => self.lost.as_ref().map(|(until, _)| *until),
+            State::Backup(b) => Some(b.down_at),
+            State::Active(a) => {
+                let garp = if a.announced || self.places.is_settled() {
+                    a.garp.deadline()
+                } else {
+                    None
+                };
+                [Some(a.advert_at), garp, self.places.retry_at()]
+                    .into_iter()
+                    .flatten()
+                    .min()
+            }
+        }
+    }
+
+    /// The running protocol timer and, in Backup, the learned interval.
+    pub(super) fn timers(&self) -> (Option<Instant>, Duration) {
+        match &self.state {
+            State::Init | State::Fault => (None, self.settings.adver),
+            State::Backup(b) => (Some(b.down_at), b.adver),
+            State::Active(a) => (Some(a.advert_at), self.settings.adver),
+        }
+    }
+
+    /// What an advert must be like to be heeded.
+    pub(super) fn expect(&self) -> Expect {
+        Expect {
+            version: self.settings.version,
+            unicast: self.is_unicast(),
+            auth: self.settings.auth,
+            adver: self.settings.adver,
+            addresses: self.settings.addresses.len(),
+            strict: self.settings.strict,
+            owner_ignores: self.settings.owner_ignore_adverts && self.settings.priority.is_owner(),
+        }
+    }
+
+    pub(super) fn is_unicast(&self) -> bool {
+        matches!(self.settings.transport, TransportSettings::Unicast { .. })
+    }
+
+    /// Whether this is the Active router that a Backup follows.
+    pub(super) fn follows(&self, addr: IpAddr) -> bool {
+        match &self.state {
+            State::Backup(b) => b.active.is_some_and(|(from, _, _)| from == addr),
+            State::Init | State::Fault | State::Active(_) => false,
+        }
+    }
+
+    /// Whether this address is one of its unicast peers.
+    pub(super) fn has_peer(&self, addr: IpAddr) -> bool {
+        match &self.settings.transport {
+            TransportSettings::Multicast => false,
+            TransportSettings::Unicast { peers } => peers.contains(&addr),
+        }
+    }
+
+    // ---- time ------------------------------------------------------------------------------------
+
+    pub(super) fn on_tick(&mut self, now: Instant, cx: &mut Cx<'_>) {
+        if self.lost.as_ref().is_some_and(|(until, _)| now >= *until) {
+            self.lost = None;
+        }
+        match &mut self.state {
+            State::Init | State::Fault => {}
+            State::Backup(b) => {
+                if now < b.down_at {
+                    return;
+                }
+                let late = now.since(b.down_at);
+                if late > b.adver && !b.listened {
+                    // We slept, so silence proves nothing: listen once before talking.
+                    b.listened = true;
+                    b.down_at = now
+                        + b.adver
+                        + skew_time(self.settings.version, self.standing.priority, b.adver);
+                    self.tell(What::Stalled { late }, cx);
+                    return;
+                }
+                let why = self.why_takeover(now);
+                self.become_active(now, why, cx);
+            }
+            State::Active(a) => {
+                if now >= a.advert_at {
+                    let late = now.since(a.advert_at);
+                    if self.advert_is_due(now, late, cx) {
+                        return;
+                    }
+                }
+                self.announce_due(now, cx);
+                self.retry_places(now, cx);
+            }
+        }
+    }
+
+    /// Sends the periodic advert; true if the router left Active instead.
+    fn advert_is_due(&mut self, now: Instant, late: Duration, cx: &mut Cx<'_>) -> bool {
+        let adver = self.settings.adver;
+        if let Some(highest) = self.settings.timer_expired_backup
+            && late > adver * 3 + skew_time(self.settings.version, highest, adver)
+        {
+            let next = self.backup(now);
+            self.enter(now, next, Why::Late { by: late }, cx);
+            return true;
+        }
+        self.send_advert(Claim::Hold(self.standing.priority), cx);
+        if let State::Active(a) = &mut self.state {
+            let next = a.advert_at + adver;
+            if next > now {
+                a.advert_at = next;
+            } else {
+                a.advert_at = now + adver;
+                self.stats.counters.skipped += 1;
+            }
+            if late > adver * 3 {
+                // Others may have served meanwhile: tell hosts and switches again.
+                a.garp.begin(now, self.settings.garp.repeat);
+                self.tell(What::Stalled { late }, cx);
+            }
+        }
+        false
+    }
+
+    /// Why silence ends in taking over.
+    fn why_takeover(&self, now: Instant) -> Why {
+        let State::Backup(b) = &self.state else {
+            return Why::Startup;
+        };
+        let heard = |(from, priority, at): (IpAddr, Priority, Instant)| Heard {
+            from,
+            priority: priority.get(),
+            ago: now.since(at),
+        };
+        if let Some(by) = b.released {
+            return Why::Released { by };
+        }
+        if let Some(lower) = b.lower
+            && now.since(lower.2) <= b.adver * 3
+        {
+            return Why::Preempt {
+                lower: heard(lower),
+                ours: self.standing.priority.get(),
+            };
+        }
+        let last = b.active.map(heard);
+        let missed = last.map_or(0, |h| {
+            let adver = b.adver.as_nanos().max(1);
+            u32::try_from(h.ago.as_nanos() / adver).unwrap_or(u32::MAX)
+        });
+        Why::Silence { missed, last }
+    }
+
+    // ---- adverts ---------------------------------------------------------------------------------
+
+    /// Takes an advert that passed every check (RFC 9568 §6.4.2, §6.4.3).
+    pub(super) fn on_advert(
+        &mut self,
+        now: Instant,
+        advert: &Advert<'_>,
+        from: IpAddr,
+        cx: &mut Cx<'_>,
+    ) {
+        match &self.state {
+            State::Init | State::Fault => {}
+            State::Backup(_) => self.hear_in_backup(now, advert, from),
+            State::Active(_) => self.hear_in_active(now, advert, from, cx),
+        }
+    }
+
+    fn hear_in_backup(&mut self, now: Instant, advert: &Advert<'_>, from: IpAddr) {
+        let ours = self.standing.priority;
+        let version = self.settings.version;
+        let State::Backup(b) = &mut self.state else {
+            return;
+        };
+        let theirs = match advert.claim {
+            Claim::Release => {
+                b.down_at = now + skew_time(version, ours, b.adver);
+                b.released = Some(from);
+                b.listened = false;
+                return;
+            }
+            Claim::Hold(theirs) => theirs,
+        };
+        let preempts = self.settings.preempt || ours.is_owner();
+        if theirs < ours && preempts {
+            let delay = self.settings.preempt_delay;
+            let until = *b.hold_until.get_or_insert(now + delay);
+            if delay.is_zero() || now >= until {
+                b.lower = Some((from, theirs, now));
+                return;
+            }
+        } else {
+            b.hold_until = None;
+        }
+        if version == Version::V3 {
+            b.adver = advert.adver;
+        }
+        b.down_at = now + active_down_interval(version, ours, b.adver, self.settings.down_adverts);
+        b.active = Some((from, theirs, now));
+        b.released = None;
+        b.lower = None;
+        b.listened = false;
+    }
+
+    fn hear_in_active(&mut self, now: Instant, advert: &Advert<'_>, from: IpAddr, cx: &mut Cx<'_>) {
+        let ours = self.standing.priority;
+        let adver = self.settings.adver;
+        let State::Active(a) = &mut self.state else {
+            return;
+        };
+        let theirs = match advert.claim {
+            Claim::Release => {
+                if now >= a.release_at {
+                    a.release_at = now + adver;
+                    a.advert_at = now + adver;
+                    self.send_advert(Claim::Hold(ours), cx);
+                }
+                return;
+            }
+            Claim::Hold(theirs) => theirs,
+        };
+        let Some(source) = self.source else { return };
+        match rank((theirs, from), (ours, source)) {
+            Rank::Outranks => {
+                if self.settings.higher_prio_send_advert {
+                    self.send_advert(Claim::Hold(ours), cx);
+                }
+                let why = if theirs > ours {
+                    Why::Outranked {
+                        by: from,
+                        theirs: theirs.get(),
+                        ours: ours.get(),
+                    }
+                } else {
+                    Why::TieLost {
+                        to: from,
+                        priority: ours.get(),
+                    }
+                };
+                let mut next = self.backup(now);
+                if self.settings.version == Version::V3 {
+                    next.adver = advert.adver;
+                    next.down_at = now + self.down_interval(next.adver);
+                }
+                next.active = Some((from, theirs, now));
+                self.enter(now, next, why, cx);
+            }
+            Rank::Below => self.hear_lower(now, theirs, from, cx),
+            Rank::Ourselves => {
+                if now >= a.answer_at {
+                    a.answer_at = now + adver;
+                    self.tell(What::SameAddress { from }, cx);
+                }
+            }
+        }
+    }
+
+    /// Somebody else serves too, and loses: say so at once, but once an interval.
+    fn hear_lower(&mut self, now: Instant, theirs: Priority, from: IpAddr, cx: &mut Cx<'_>) {
+        let ours = self.standing.priority;
+        let adver = self.settings.adver;
+        let garp = self.settings.garp;
+        self.stats.counters.lower_rcvd += 1;
+        let State::Active(a) = &mut self.state else {
+            return;
+        };
+        if now < a.answer_at {
+            self.stats.counters.lower_unanswered += 1;
+            return;
+        }
+        a.answer_at = now + adver;
+        let answers = !self.settings.lower_prio_no_advert;
+        if answers {
+            a.advert_at = now + adver;
+        }
+        a.garp.repeat_set(now, garp.lower_repeat, garp.lower_delay);
+        if answers {
+            self.send_advert(Claim::Hold(ours), cx);
+        }
+        let (theirs, ours) = (theirs.get(), ours.get());
+        self.tell(What::LowerAdvert { from, theirs, ours }, cx);
+        if self.settings.notify.lower_advert.is_some() {
+            let why = Why::Outranked {
+                by: from,
+                theirs,
+                ours,
+            };
+            self.notify(Phase::Active, Told::LowerAdvert, why, cx);
+        }
+    }
+
+    fn send_advert(&mut self, claim: Claim, cx: &mut Cx<'_>) {
+        let (Some(link), Some(template)) = (self.link, &mut self.template) else {
+            return;
+        };
+        template.set(claim);
+        for (to, bytes) in template.frames() {
+            cx.out.send(link, Via::Ip(to), bytes);
+        }
+        self.stats.counters.advert_sent += 1;
+        if claim == Claim::Release {
+            self.stats.counters.pri_zero_sent += 1;
+        }
+    }
+
+    // ---- transitions -----------------------------------------------------------------------------
+
+    fn down_interval(&self, adver: Duration) -> Duration {
+        let s = &self.settings;
+        active_down_interval(s.version, self.standing.priority, adver, s.down_adverts)
+    }
+
+    /// A fresh Backup with a full down timer of our own interval.
+    fn backup(&self, now: Instant) -> Backup {
+        let adver = self.settings.adver;
+        Backup {
+            down_at: now + self.down_interval(adver),
+            adver,
+            active: None,
+            released: None,
+            lower: None,
+            hold_until: None,
+            listened: false,
+        }
+    }
+
+    fn become_active(&mut self, now: Instant, why: Why, cx: &mut Cx<'_>) {
+        let active = Active {
+            advert_at: now + self.settings.adver,
+            announced: false,
+            garp: GarpRun::takeover(now, &self.settings.garp),
+            answer_at: now,
+            release_at: now,
+        };
+        self.enter(now, active, why, cx);
+    }
+
+    /// The only writer of state: does what leaving and entering demand, in the protocol's order.
+    fn enter(&mut self, now: Instant, next: impl Into<State>, why: Why, cx: &mut Cx<'_>) {
+        let from = self.phase();
+        self.state = next.into();
+        let to = self.phase();
+        if from == Phase::Active {
+            self.stats.counters.release_master += 1;
+            self.places.remove(cx.kept, cx.requests, cx.out);
+        }
+        if to == Phase::Active {
+            self.stats.counters.become_master += 1;
+            self.send_advert(Claim::Hold(self.standing.priority), cx);
+            self.install(cx);
+            self.begin_announcing(now);
+        }
+        self.since = now;
+        self.why = why.clone();
+        self.stats.tell_again();
+        self.tell_transition(from, to, why, cx);
+    }
+
+    fn tell_transition(&mut self, from: Phase, to: Phase, why: Why, cx: &mut Cx<'_>) {
+        *cx.seq += 1;
+        let priority = self.standing.priority.get();
+        self.tell(
+            What::Entering {
+                from,
+                to,
+                priority,
+                why: why.clone(),
+                seq: *cx.seq,
+            },
+            cx,
+        );
+        self.notify(from, Told::State(to), why, cx);
+        self.first = false;
+    }
+
+    fn notify(&self, from: Phase, to: Told, why: Why, cx: &mut Cx<'_>) {
+        cx.out.push(Action::Notify(Box::new(Notification {
+            router: self.id,
+            settings: self.settings.clone(),
+            from,
+            to,
+            priority: self.standing.priority.get(),
+            why,
+            seq: *cx.seq,
+            first: self.first,
+        })));
+    }
+
+    /// Resigns if it serves and the link can still carry the word.
+    fn release(&mut self, cx: &mut Cx<'_>) {
+        let up = self
+            .link
+            .and_then(|id| cx.links.get(id))
+            .is_some_and(|l| l.is_up());
+        if up && matches!(self.state, State::Active(_)) {
+            self.send_advert(Claim::Release, cx);
+        }
+    }
+
+    /// Takes what the engine found out; transitions follow from it.
+    pub(super) fn on_facts(&mut self, now: Instant, facts: Facts, cx: &mut Cx<'_>) {
+        let moved = facts.link != self.link || facts.source != self.source || facts.mtu != self.mtu;
+        let old = self.standing;
+        // The word 0 must leave with the old source while there is one.
+        let faults_now = !facts.faults.is_empty();
+        if faults_now && matches!(self.state, State::Active(_)) {
+            self.release(cx);
+        }
+        (self.link, self.source, self.mtu) = (facts.link, facts.source, facts.mtu);
+        self.standing = facts.standing;
+        self.faults = facts.faults;
+        if moved {
+            self.rebuild_template();
+        }
+        if old.priority != self.standing.priority {
+            self.priority_moved(now, old, facts.by, cx);
+        }
+        match (&self.state, faults_now) {
+            (State::Init, _) if facts.held => {}
+            (State::Init, false) => self.start(now, cx),
+            (State::Fault, false) if !facts.held => {
+                let next = self.backup(now);
+                self.enter(now, next, Why::Cleared, cx);
+            }
+            (State::Init | State::Backup(_) | State::Active(_), true) => {
+                if let Some(why) = self.faults.first().cloned() {
+                    self.enter(now, State::Fault, why, cx);
+                }
+            }
+            (State::Active(_), false) if moved => {
+                self.send_advert(Claim::Hold(self.standing.priority), cx);
+                let repeat = self.settings.garp.repeat;
+                if let State::Active(a) = &mut self.state {
+                    a.advert_at = now + self.settings.adver;
+                    a.garp.begin(now, repeat);
+                }
+            }
+            (State::Fault, _) | (State::Backup(_) | State::Active(_), false) => {}
+        }
+    }
+
+    /// Leaves Init: an owner that asked for it claims at once, everybody else listens first.
+    fn start(&mut self, now: Instant, cx: &mut Cx<'_>) {
+        if self.settings.start_active && self.standing.priority.is_owner() {
+            self.become_active(now, Why::Owner, cx);
+        } else {
+            let next = self.backup(now);
+            self.enter(now, next, Why::Startup, cx);
+        }
+    }
+
+    /// A running down timer moves by what the two down intervals differ.
+    fn priority_moved(
+        &mut self,
+        now: Instant,
+        old: Standing,
+        by: Option<Arc<str>>,
+        cx: &mut Cx<'_>,
+    ) {
+        let (version, new) = (self.settings.version, self.standing.priority);
+        if let State::Backup(b) = &mut self.state {
+            let before = skew_time(version, old.priority, b.adver);
+            let after = skew_time(version, new, b.adver);
+            b.down_at = (b.down_at - before + after).max(now);
+        }
+        let what = What::Priority {
+            from: old.priority.get(),
+            to: new.get(),
+            sum: self.standing.sum,
+            by,
+        };
+        self.tell(what, cx);
+    }
+
+    /// New settings for the same router: state, timers, peers and counters stay.
+    pub(super) fn on_settings(&mut self, now: Instant, new: Arc<RouterSettings>, cx: &mut Cx<'_>) {
+        let old = std::mem::replace(&mut self.settings, new);
+        let was_on_wire = self.template.clone();
+        self.rebuild_template();
+        if let State::Backup(b) = &mut self.state {
+            let s = &self.settings;
+            let priority = self.standing.priority;
+            let before = active_down_interval(old.version, priority, b.adver, old.down_adverts);
+            if s.version == Version::V2 || b.active.is_none() || old.version != s.version {
+                b.adver = s.adver;
+            }
+            let after = active_down_interval(s.version, priority, b.adver, s.down_adverts);
+            if before != after {
+                b.down_at = (b.down_at - before + after).max(now);
+            }
+        }
+        let (interface, links) = (self.settings.interface.clone(), &*cx.links);
+        let find = |a: &VirtualAddress| find_link(links, &interface, a);
+        let active = matches!(self.state, State::Active(_));
+        let added = self.places.alter(
+            &self.settings,
+            if active { Some(&find) } else { None },
+            cx.kept,
+            cx.requests,
+            cx.out,
+        );
+        let on_wire = match (&was_on_wire, &self.template) {
+            (Some(a), Some(b)) => !a.frames().eq(b.frames()),
+            (None, None) => false,
+            (Some(_), None) | (None, Some(_)) => true,
+        };
+        if active && on_wire {
+            self.send_advert(Claim::Hold(self.standing.priority), cx);
+        }
+        let adver = self.settings.adver;
+        if let State::Active(a) = &mut self.state {
+            if on_wire {
+                a.advert_at = now + adver;
+            }
+            if added {
+                a.announced = false;
+                a.garp = GarpRun::takeover(now, &self.settings.garp);
+            }
+        }
+        self.begin_announcing(now);
+    }
+
+    /// The daemon stops, or the instance is gone from the configuration.
+    pub(super) fn on_stop(&mut self, now: Instant, to: Phase, why: Why, cx: &mut Cx<'_>) {
+        let from = self.phase();
+        self.release(cx);
+        if from == Phase::Active {
+            self.stats.counters.release_master += 1;
+            self.places.remove(cx.kept, cx.requests, cx.out);
+        }
+        self.state = State::Init;
+        self.since = now;
+        self.why = why.clone();
+        *cx.seq += 1;
+        let priority = self.standing.priority.get();
+        self.tell(
+            What::Entering {
+                from,
+                to,
+                priority,
+                why: why.clone(),
+                seq: *cx.seq,
+            },
+            cx,
+        );
+        self.notify(from, Told::State(to), why, cx);
+    }
+
+    // ---- helpers ---------------------------------------------------------------------------------
+
+    fn rebuild_template(&mut self) {
+        let s = &self.settings;
+        let Some(source) = self.source else {
+            self.template = None;
+            return;
+        };
+        let group = match s.family {
+            Family::V4 => IpAddr::V4(GROUP4),
+            Family::V6 => IpAddr::V6(GROUP6),
+        };
+        let destinations = match &s.transport {
+            TransportSettings::Multicast => std::slice::from_ref(&group),
+            TransportSettings::Unicast { peers } => peers,
+        };
+        let addresses: Vec<IpAddr> = s.addresses.iter().map(|a| a.cidr.addr).collect();
+        let mut template = Template::new(&Spec {
+            version: s.version,
+            vrid: s.vrid,
+            adver: s.adver,
+            source,
+            destinations,
+            addresses: &addresses,
+            auth: if s.version == Version::V2 {
+                s.auth
+            } else {
+                AuthSettings::None
+            },
+            checksum_as_v2: s.checksum_as_v2,
+            mtu: self.mtu,
+        });
+        template.set(Claim::Hold(self.standing.priority));
+        self.template = Some(template);
+    }
+
+    pub(super) fn tell(&self, what: What, cx: &mut Cx<'_>) {
+        let router = Some(self.settings.name.clone());
+        cx.out.push(Action::Tell(Box::new(Notice { router, what })));
+    }
+}
+
+impl From<Backup> for State {
+    fn from(backup: Backup) -> Self {
+        Self::Backup(backup)
+    }
+}
+
+impl From<Active> for State {
+    fn from(active: Active) -> Self {
+        Self::Active(active)
+    }
+}

@@ -1,0 +1,643 @@
+//! Track scripts: rise and fall, the phases of a run, and what they do to a priority.
+
+use crate::core::action::{Action, Actions, Signal};
+use crate::model::ids::{CheckId, RunId};
+use crate::model::notice::{Notice, What};
+use crate::model::priority::{Priority, Weight};
+use crate::model::seen::Verdict;
+use crate::model::settings::CheckSettings;
+use crate::model::time::Instant;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// From SIGTERM to SIGKILL, and from one SIGKILL to the next.
+const KILL_AFTER: Duration = Duration::from_secs(1);
+const KILL_AGAIN: Duration = Duration::from_secs(10);
+
+/// What the results so far amount to.
+///
+/// keepalived counts in one number, `0..rise + fall`; up is `rise` and above. Here the same is said
+/// by how far the other side is: `Up { failures }` is `rise + fall - 1 - failures`,
+/// `Down { successes }` is `successes`, and `Pending` is keepalived's initial `rise - 1`, from where
+/// the first result decides.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Health {
+    /// No result yet.
+    Pending,
+    /// Up, with so many failures in a row; fewer than `fall`.
+    Up {
+        /// Failures in a row.
+        failures: u32,
+    },
+    /// Down, with so many successes in a row; fewer than `rise`.
+    Down {
+        /// Successes in a row.
+        successes: u32,
+    },
+}
+
+impl Health {
+    /// The next health after a result.
+    pub const fn after(self, success: bool, rise: u32, fall: u32) -> Self {
+        match (self, success) {
+            (Self::Pending | Self::Up { .. }, true) => Self::Up { failures: 0 },
+            (Self::Pending, false) => Self::Down { successes: 0 },
+            (Self::Up { failures }, false) => {
+                if failures + 1 < fall {
+                    Self::Up {
+                        failures: failures + 1,
+                    }
+                } else {
+                    Self::Down { successes: 0 }
+                }
+            }
+            (Self::Down { successes }, true) => {
+                if successes + 1 < rise {
+                    Self::Down {
+                        successes: successes + 1,
+                    }
+                } else {
+                    Self::Up { failures: 0 }
+                }
+            }
+            (Self::Down { .. }, false) => Self::Down { successes: 0 },
+        }
+    }
+
+    /// Up, down, or not known.
+    pub const fn up(self) -> Option<bool> {
+        match self {
+            Self::Pending => None,
+            Self::Up { .. } => Some(true),
+            Self::Down { .. } => Some(false),
+        }
+    }
+
+    /// For people: `up 3/5` is two failures away from full credit, `down 1/2` one success of two.
+    pub fn counter(self, rise: u32, fall: u32) -> String {
+        match self {
+            Self::Pending => "pending".to_owned(),
+            Self::Up { failures } => format!("up {}/{fall}", fall.saturating_sub(failures)),
+            Self::Down { successes } => format!("down {successes}/{rise}"),
+        }
+    }
+}
+
+/// Where the current run stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// Nothing runs.
+    Idle,
+    /// A run is going on.
+    Running { run: RunId, stop_at: Instant },
+    /// A run is being killed.
+    Stopping { run: RunId, next_at: Instant },
+}
+
+/// What a result changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Edge {
+    /// It went up.
+    Rose,
+    /// It went down.
+    Fell,
+}
+
+/// One track script.
+#[derive(Debug)]
+pub struct Tracker {
+    id: CheckId,
+    settings: Arc<CheckSettings>,
+    health: Health,
+    phase: Phase,
+    next_at: Instant,
+    /// How the last run ended, when, and what it said.
+    last: Option<(Verdict, Instant)>,
+    stderr: Arc<str>,
+    runs: u64,
+    failures: u64,
+    /// Whether any router tracks it.
+    used: bool,
+    /// The program changed: its first result decides, until then the old health stands.
+    undecided: bool,
+}
+
+impl Tracker {
+    /// A tracker whose first run is due at `now`.
+    pub fn new(id: CheckId, settings: Arc<CheckSettings>, now: Instant) -> Self {
+        let health = if settings.init_fail {
+            Health::Down { successes: 0 }
+        } else {
+            Health::Pending
+        };
+        Self {
+            id,
+            settings,
+            health,
+            phase: Phase::Idle,
+            next_at: now,
+            last: None,
+            stderr: Arc::from(""),
+            runs: 0,
+            failures: 0,
+            used: false,
+            undecided: false,
+        }
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> &Arc<CheckSettings> {
+        &self.settings
+    }
+
+    /// The first run is due now.
+    pub fn start(&mut self, now: Instant) {
+        self.next_at = now;
+    }
+
+    /// Takes new settings; credit is kept where thresholds stayed the same, health in any case.
+    pub fn alter(&mut self, settings: Arc<CheckSettings>, now: Instant) {
+        let same_program = self.settings.command == settings.command;
+        if self.settings.rise != settings.rise || self.settings.fall != settings.fall {
+            self.health = match self.health.up() {
+                Some(true) => Health::Up { failures: 0 },
+                Some(false) => Health::Down { successes: 0 },
+                None => Health::Pending,
+            };
+        }
+        if !same_program {
+            self.undecided = true;
+            self.next_at = now;
+        } else {
+            self.next_at = self.next_at.min(now + settings.interval);
+        }
+        self.settings = settings;
+    }
+
+    /// Says whether any router tracks it; an unused or unusable script is not run.
+    pub fn set_used(&mut self, used: bool) {
+        self.used = used && self.settings.unusable.is_none();
+    }
+
+    /// Whether it is run at all.
+    pub const fn is_used(&self) -> bool {
+        self.used
+    }
+
+    /// Its health.
+    pub const fn health(&self) -> Health {
+        self.health
+    }
+
+    /// How the last run ended.
+    pub fn last(&self) -> Option<(Verdict, Instant)> {
+        self.last
+    }
+
+    /// Tail of what the last failing run wrote to stderr.
+    pub fn stderr(&self) -> &Arc<str> {
+        &self.stderr
+    }
+
+    /// Runs started and runs failed.
+    pub const fn tally(&self) -> (u64, u64) {
+        (self.runs, self.failures)
+    }
+
+    /// When [`Tracker::on_tick`] has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        let interval = self.used.then_some(self.next_at);
+        match self.phase {
+            Phase::Idle => interval,
+            Phase::Running { stop_at, .. } => Some(interval.map_or(stop_at, |at| at.min(stop_at))),
+            Phase::Stopping { next_at, .. } => Some(interval.map_or(next_at, |at| at.min(next_at))),
+        }
+    }
+
+    /// Starts what is due and kills what is overdue.
+    pub fn on_tick(&mut self, now: Instant, runs: &mut u64, out: &mut Actions) -> Option<Edge> {
+        let mut edge = None;
+        match self.phase {
+            Phase::Running { run, stop_at } if now >= stop_at => {
+                out.push(Action::StopRun {
+                    run,
+                    how: Signal::Term,
+                });
+                self.phase = Phase::Stopping {
+                    run,
+                    next_at: now + KILL_AFTER,
+                };
+                edge = self.record(now, Verdict::TimedOut, &Arc::from(""), out);
+            }
+            Phase::Stopping { run, next_at } if now >= next_at => {
+                out.push(Action::StopRun {
+                    run,
+                    how: Signal::Kill,
+                });
+                self.phase = Phase::Stopping {
+                    run,
+                    next_at: now + KILL_AGAIN,
+                };
+            }
+            Phase::Idle | Phase::Running { .. } | Phase::Stopping { .. } => {}
+        }
+        if self.used && now >= self.next_at {
+            let step = self.settings.interval;
+            let next = self.next_at + step;
+            self.next_at = if next > now { next } else { now + step };
+            match self.phase {
+                Phase::Idle => {
+                    *runs += 1;
+                    self.runs += 1;
+                    let run = RunId(*runs);
+                    self.phase = Phase::Running {
+                        run,
+                        stop_at: now + self.settings.timeout,
+                    };
+                    out.push(Action::StartRun {
+                        check: self.id,
+                        run,
+                        settings: self.settings.clone(),
+                    });
+                }
+                Phase::Running { .. } => self.tell_busy(out),
+                Phase::Stopping { .. } => {
+                    // A program that cannot even be killed must not stop the count.
+                    self.tell_busy(out);
+                    edge = edge.or(self.record(now, Verdict::TimedOut, &Arc::from(""), out));
+                }
+            }
+        }
+        edge
+    }
+
+    /// Takes the end of a run; `None` if it is not the current one or changed nothing.
+    pub fn on_done(
+        &mut self,
+        now: Instant,
+        run: RunId,
+        verdict: Verdict,
+        stderr: &Arc<str>,
+        out: &mut Actions,
+    ) -> Option<Edge> {
+        match self.phase {
+            Phase::Running { run: current, .. } if current == run => {
+                self.phase = Phase::Idle;
+                self.record(now, verdict, stderr, out)
+            }
+            Phase::Stopping { run: current, .. } if current == run => {
+                // Its deadline has been counted already, whatever it says now.
+                self.phase = Phase::Idle;
+                None
+            }
+            Phase::Idle | Phase::Running { .. } | Phase::Stopping { .. } => None,
+        }
+    }
+
+    /// Kills what still runs, because the script is retired or the daemon stops.
+    pub fn stop(&mut self, now: Instant, out: &mut Actions) {
+        self.used = false;
+        if let Phase::Running { run, .. } = self.phase {
+            out.push(Action::StopRun {
+                run,
+                how: Signal::Term,
+            });
+            self.phase = Phase::Stopping {
+                run,
+                next_at: now + KILL_AFTER,
+            };
+        }
+    }
+
+    /// Whether a run is going on.
+    pub const fn is_busy(&self) -> bool {
+        !matches!(self.phase, Phase::Idle)
+    }
+
+    fn record(
+        &mut self,
+        now: Instant,
+        verdict: Verdict,
+        stderr: &Arc<str>,
+        out: &mut Actions,
+    ) -> Option<Edge> {
+        let success = match verdict {
+            Verdict::Pass => true,
+            Verdict::Fail(_)
+            | Verdict::Signalled(_)
+            | Verdict::TimedOut
+            | Verdict::NotStarted(_) => false,
+            Verdict::Lost => return None,
+        };
+        if !success {
+            self.failures += 1;
+            self.stderr = stderr.clone();
+        }
+        let changed_exit = self.last.is_some_and(|(before, _)| before != verdict);
+        self.last = Some((verdict, now));
+        let before = self.health.up();
+        let from = if std::mem::take(&mut self.undecided) {
+            Health::Pending
+        } else {
+            self.health
+        };
+        self.health = from.after(success, self.settings.rise, self.settings.fall);
+        let after = self.health.up();
+        let name = self.settings.name.clone();
+        if before == after {
+            if changed_exit {
+                let counter = Arc::from(self.counter());
+                tell(
+                    out,
+                    What::CheckExit {
+                        name,
+                        verdict,
+                        counter,
+                    },
+                );
+            }
+            return None;
+        }
+        let up = after == Some(true);
+        let stderr = if success {
+            Arc::from("")
+        } else {
+            stderr.clone()
+        };
+        tell(
+            out,
+            What::Check {
+                name,
+                up,
+                verdict,
+                stderr,
+            },
+        );
+        Some(if up { Edge::Rose } else { Edge::Fell })
+    }
+
+    /// The counter for people.
+    pub fn counter(&self) -> String {
+        self.health.counter(self.settings.rise, self.settings.fall)
+    }
+
+    fn tell_busy(&self, out: &mut Actions) {
+        tell(
+            out,
+            What::CheckBusy {
+                name: self.settings.name.clone(),
+            },
+        );
+    }
+}
+
+fn tell(out: &mut Actions, what: What) {
+    out.push(Action::Tell(Box::new(Notice { router: None, what })));
+}
+
+/// What one tracked thing does to one router now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pull {
+    /// Nothing.
+    Nothing,
+    /// Adds to the sum.
+    Points(i16),
+    /// Holds it in fault.
+    Fault,
+}
+
+/// The pull of a tracker that is up, down, or not yet known (keepalived.conf(5) weight, reverse).
+///
+/// Weight 0 faults while down; positive weights count while up, negative ones while down. `reverse`
+/// exchanges up and down for weight 0 and changes the sign of the others.
+pub const fn pull(weight: Weight, reverse: bool, up: Option<bool>) -> Pull {
+    let w = weight.get();
+    match up {
+        None => {
+            if w == 0 {
+                Pull::Fault
+            } else {
+                Pull::Nothing
+            }
+        }
+        Some(up) => {
+            if w == 0 {
+                if up == reverse {
+                    Pull::Fault
+                } else {
+                    Pull::Nothing
+                }
+            } else if (w > 0) == up {
+                Pull::Points(if reverse { -w } else { w })
+            } else {
+                Pull::Nothing
+            }
+        }
+    }
+}
+
+/// What a router's priority amounts to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// Effective priority: the sum clamped to 1..=254, or the owner's 255.
+    pub priority: Priority,
+    /// The sum before clamping.
+    pub sum: i32,
+    /// Whether a tracker holds the router in fault.
+    pub fault: bool,
+}
+
+/// The fold: base and pulls to the effective priority, recomputed from nothing each time.
+pub fn effective(base: Priority, pulls: impl Iterator<Item = Pull>) -> Standing {
+    let mut sum = i32::from(base.get());
+    let mut fault = false;
+    for pull in pulls {
+        match pull {
+            Pull::Nothing => {}
+            Pull::Points(points) => sum = sum.saturating_add(i32::from(points)),
+            Pull::Fault => fault = true,
+        }
+    }
+    if base.is_owner() {
+        return Standing {
+            priority: base,
+            sum: 255,
+            fault,
+        };
+    }
+    Standing {
+        priority: Priority::contender(sum),
+        sum,
+        fault,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::settings::Command;
+
+    const S: Duration = Duration::from_secs(1);
+
+    fn settings(rise: u32, fall: u32) -> Arc<CheckSettings> {
+        Arc::new(CheckSettings {
+            name: "chk".into(),
+            command: Command {
+                argv: vec!["/bin/true".into()],
+                user: None,
+            },
+            interval: 2 * S,
+            timeout: S,
+            weight: Weight::FAULT,
+            reverse: false,
+            rise,
+            fall,
+            init_fail: false,
+            unusable: None,
+        })
+    }
+
+    fn tracker(rise: u32, fall: u32) -> Tracker {
+        let mut t = Tracker::new(CheckId(0), settings(rise, fall), Instant::ZERO);
+        t.set_used(true);
+        t
+    }
+
+    fn run_of(out: &Actions) -> RunId {
+        out.iter()
+            .find_map(|a| {
+                if let Action::StartRun { run, .. } = a {
+                    Some(*run)
+                } else {
+                    None
+                }
+            })
+            .expect("a run was started")
+    }
+
+    #[test]
+    fn the_first_result_decides_whatever_rise_and_fall() {
+        assert_eq!(Health::Pending.after(true, 3, 3).up(), Some(true));
+        assert_eq!(Health::Pending.after(false, 3, 3).up(), Some(false));
+    }
+
+    #[test]
+    fn one_success_while_up_refills_and_one_failure_while_down_clears() {
+        let h = Health::Up { failures: 0 }
+            .after(false, 2, 3)
+            .after(false, 2, 3);
+        assert_eq!(h, Health::Up { failures: 2 });
+        assert_eq!(h.after(true, 2, 3), Health::Up { failures: 0 });
+        assert_eq!(h.after(false, 2, 3), Health::Down { successes: 0 });
+        let d = Health::Down { successes: 0 }
+            .after(true, 3, 1)
+            .after(true, 3, 1);
+        assert_eq!(d, Health::Down { successes: 2 });
+        assert_eq!(d.after(false, 3, 1), Health::Down { successes: 0 });
+        assert_eq!(d.after(true, 3, 1), Health::Up { failures: 0 });
+    }
+
+    #[test]
+    fn init_fail_is_down_until_rise_successes() {
+        let mut s = (*settings(2, 1)).clone();
+        s.init_fail = true;
+        let t = Tracker::new(CheckId(0), Arc::new(s), Instant::ZERO);
+        assert_eq!(t.health().up(), Some(false));
+        assert_eq!(t.health().after(true, 2, 1).up(), Some(false));
+        assert_eq!(
+            t.health().after(true, 2, 1).after(true, 2, 1).up(),
+            Some(true)
+        );
+    }
+
+    #[test]
+    fn a_run_fails_at_its_deadline_and_climbs_the_kill_ladder() {
+        let (mut t, mut runs, mut out) = (tracker(1, 1), 0, Actions::default());
+        assert_eq!(t.on_tick(Instant::ZERO, &mut runs, &mut out), None);
+        let run = run_of(&out);
+        assert_eq!(t.deadline(), Some(Instant::ZERO + S));
+        out.clear();
+        assert_eq!(
+            t.on_tick(Instant::ZERO + S, &mut runs, &mut out),
+            Some(Edge::Fell)
+        );
+        assert!(out.iter().any(|a| matches!(
+            a,
+            Action::StopRun {
+                how: Signal::Term,
+                ..
+            }
+        )));
+        out.clear();
+        t.on_tick(Instant::ZERO + 2 * S, &mut runs, &mut out);
+        assert!(out.iter().any(|a| matches!(
+            a,
+            Action::StopRun {
+                how: Signal::Kill,
+                ..
+            }
+        )));
+        // An exit 0 after the deadline does not undo the failure.
+        let none = Arc::from("");
+        assert_eq!(
+            t.on_done(Instant::ZERO + 2 * S, run, Verdict::Pass, &none, &mut out),
+            None
+        );
+        assert_eq!(t.health().up(), Some(false));
+    }
+
+    #[test]
+    fn a_late_result_of_another_run_is_ignored() {
+        let (mut t, mut runs, mut out) = (tracker(1, 1), 0, Actions::default());
+        t.on_tick(Instant::ZERO, &mut runs, &mut out);
+        let none = Arc::from("");
+        assert_eq!(
+            t.on_done(Instant::ZERO, RunId(99), Verdict::Fail(1), &none, &mut out),
+            None
+        );
+        assert_eq!(t.health(), Health::Pending);
+    }
+
+    #[test]
+    fn a_lost_run_is_no_result_and_the_next_one_starts_in_time() {
+        let (mut t, mut runs, mut out) = (tracker(1, 1), 0, Actions::default());
+        t.on_tick(Instant::ZERO, &mut runs, &mut out);
+        let run = run_of(&out);
+        let none = Arc::from("");
+        assert_eq!(
+            t.on_done(Instant::ZERO, run, Verdict::Lost, &none, &mut out),
+            None
+        );
+        assert_eq!(t.health(), Health::Pending);
+        out.clear();
+        t.on_tick(Instant::ZERO + 2 * S, &mut runs, &mut out);
+        assert_ne!(run_of(&out), run);
+    }
+
+    #[test]
+    fn weights_pull_as_keepalived_documents() {
+        let w = |n| Weight::new(n).expect("in range");
+        assert_eq!(pull(w(0), false, Some(false)), Pull::Fault);
+        assert_eq!(pull(w(0), false, Some(true)), Pull::Nothing);
+        assert_eq!(pull(w(0), true, Some(true)), Pull::Fault);
+        assert_eq!(pull(w(5), false, Some(true)), Pull::Points(5));
+        assert_eq!(pull(w(5), false, Some(false)), Pull::Nothing);
+        assert_eq!(pull(w(5), true, Some(true)), Pull::Points(-5));
+        assert_eq!(pull(w(-5), false, Some(false)), Pull::Points(-5));
+        assert_eq!(pull(w(-5), true, Some(false)), Pull::Points(5));
+        assert_eq!(pull(w(-5), false, Some(true)), Pull::Nothing);
+        assert_eq!(pull(w(-5), false, None), Pull::Nothing);
+        assert_eq!(pull(w(0), false, None), Pull::Fault);
+    }
+
+    #[test]
+    fn the_owner_is_never_moved_but_may_fault() {
+        let s = effective(
+            Priority::OWNER,
+            [Pull::Points(-200), Pull::Fault].into_iter(),
+        );
+        assert_eq!((s.priority, s.fault), (Priority::OWNER, true));
+        let c = effective(Priority::DEFAULT, [Pull::Points(200)].into_iter());
+        assert_eq!((c.priority.get(), c.sum), (254, 300));
+    }
+}

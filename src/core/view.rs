@@ -1,0 +1,125 @@
+//! The picture of the running state that `status` shows.
+
+use crate::core::engine::Engine;
+use crate::core::router::Router;
+use crate::core::tracker::{Pull, Tracker, pull};
+use crate::model::ids::CheckId;
+use crate::model::notice::keepalived_word;
+use crate::model::time::Instant;
+use crate::model::view::{AddressView, CheckView, FORM, LinkView, RouterView, Snapshot, TrackView};
+
+impl Engine {
+    /// Fills a picture that the asker brought; what the shell knows better is left as it is.
+    ///
+    /// *Allocates*: texts and lists of the picture.
+    pub fn fill(&self, now: Instant, into: &mut Snapshot) {
+        into.form = FORM;
+        into.instances.clear();
+        let routers = self
+            .order
+            .iter()
+            .filter_map(|id| self.routers.get(id.0 as usize)?.as_ref());
+        into.instances
+            .extend(routers.map(|r| self.router_view(now, r)));
+        into.scripts.clear();
+        into.scripts.extend(
+            self.check_order
+                .iter()
+                .filter_map(|id| self.check_view(now, *id)),
+        );
+        into.interfaces.clear();
+        let mut names: Vec<_> = self.by_interface.keys().collect();
+        names.sort();
+        into.interfaces
+            .extend(names.into_iter().map(|name| match self.links.named(name) {
+                Some(link) => link.view(),
+                None => LinkView {
+                    name: name.clone(),
+                    index: None,
+                    up: false,
+                    rejected: Vec::new(),
+                },
+            }));
+        into.engine.worst_late_s = self.worst_late.as_secs_f64();
+    }
+
+    fn router_view(&self, now: Instant, r: &Router) -> RouterView {
+        let s = &r.settings;
+        let (timer, learned) = r.timers();
+        RouterView {
+            name: s.name.clone(),
+            interface: s.interface.clone(),
+            vrid: s.vrid.get(),
+            family: s.family,
+            version: s.version.wire(),
+            state: keepalived_word(r.phase()).to_owned(),
+            base_priority: s.priority.get(),
+            priority: r.standing.priority.get(),
+            priority_sum: r.standing.sum,
+            since_s: now.since(r.since).as_secs_f64(),
+            cause: r.why.code().to_owned(),
+            detail: r.why.to_string(),
+            faults: r.faults.iter().map(ToString::to_string).collect(),
+            timer_s: timer.map(|at| at.since(now).as_secs_f64()),
+            source: r.source,
+            advert_interval_s: s.adver.as_secs_f64(),
+            learned_interval_s: learned.as_secs_f64(),
+            addresses: r
+                .places
+                .iter()
+                .map(|p| AddressView {
+                    address: p.what.cidr.to_string(),
+                    interface: p.what.dev.as_ref().unwrap_or(&s.interface).clone(),
+                    installed: p.is_present(),
+                    advertised: p.advertised,
+                })
+                .collect(),
+            tracks: s
+                .tracks
+                .iter()
+                .map(|t| {
+                    let pull = match self.tracker_named(&t.check) {
+                        Some((_, tracker)) => pull(t.weight, t.reverse, tracker.health().up()),
+                        None => Pull::Nothing,
+                    };
+                    TrackView {
+                        script: t.check.clone(),
+                        weight: t.weight.get(),
+                        reverse: t.reverse,
+                        adds: match pull {
+                            Pull::Points(points) => points,
+                            Pull::Nothing | Pull::Fault => 0,
+                        },
+                        fault: pull == Pull::Fault,
+                    }
+                })
+                .collect(),
+            peers: r.peers.views(now),
+            counters: r.stats.view(),
+        }
+    }
+
+    fn check_view(&self, now: Instant, id: CheckId) -> Option<CheckView> {
+        let tracker: &Tracker = self.trackers.get(id.0 as usize)?.as_ref()?;
+        let settings = tracker.settings();
+        let state = match (&settings.unusable, tracker.is_used(), tracker.health().up()) {
+            (Some(_), _, _) => "unusable",
+            (None, false, _) => "unused",
+            (None, true, None) => "pending",
+            (None, true, Some(true)) => "up",
+            (None, true, Some(false)) => "down",
+        };
+        let (runs, failures) = tracker.tally();
+        Some(CheckView {
+            name: settings.name.clone(),
+            state: state.to_owned(),
+            counter: tracker.counter(),
+            last: tracker.last().map(|(verdict, _)| verdict.to_string()),
+            last_ago_s: tracker.last().map(|(_, at)| now.since(at).as_secs_f64()),
+            runs,
+            failures,
+            stderr: tracker.stderr().to_string(),
+            unusable: settings.unusable.clone(),
+        })
+    }
+}

@@ -18,6 +18,7 @@ test: rust deps
 
 # Only the tests on real routers: `make netns T=v3_` runs a part of them.
 netns: rust deps
+	$(CARGO) build --bin mainstay --example demo
 	$(CARGO) test --test netns -- $(T)
 
 check: rust

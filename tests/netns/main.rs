@@ -6,6 +6,7 @@
 mod support;
 
 mod control;
+mod demo;
 mod failures;
 mod interop;
 mod kernel;
@@ -21,6 +22,7 @@ const AT_ONCE: usize = 7;
 
 fn main() -> ExitCode {
     let mut tests: Vec<Test> = interop::tests();
+    tests.extend(demo::tests());
     tests.extend(failures::tests());
     tests.extend(protocol::tests());
     tests.extend(kernel::tests());

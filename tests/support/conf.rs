@@ -29,6 +29,8 @@ pub struct Conf {
     pub globals: String,
     /// Blocks before the instances, such as `vrrp_script`.
     pub blocks: String,
+    /// Further words on the command line of Mainstay.
+    pub args: Vec<&'static str>,
     pub instances: Vec<Instance>,
 }
 

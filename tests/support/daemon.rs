@@ -62,7 +62,7 @@ impl Daemon {
         let _in = host.ns.enter();
         let mut helper = None;
         let main = match kind {
-            Kind::Mainstay => start_mainstay(&name, &dir, &file, &log),
+            Kind::Mainstay => start_mainstay(&name, conf, &dir, &file, &log),
             Kind::Keepalived => start_keepalived(&name, &dir, &file, &log),
             Kind::Frr => {
                 let (zebra, vrrpd) = start_frr(&name, host, conf, &dir, &file, &log);
@@ -154,10 +154,10 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("the lab's paths are plain")
 }
 
-fn start_mainstay(name: &str, dir: &Path, file: &Path, log: &Path) -> Proc {
+fn start_mainstay(name: &str, conf: &Conf, dir: &Path, file: &Path, log: &Path) -> Proc {
     let binary = mainstay();
     let run = dir.join("run");
-    let argv = [
+    let mut argv = vec![
         text(&binary),
         "run",
         "-f",
@@ -165,6 +165,7 @@ fn start_mainstay(name: &str, dir: &Path, file: &Path, log: &Path) -> Proc {
         "--runtime-dir",
         text(&run),
     ];
+    argv.extend(&conf.args);
     Proc::start(name, &argv, &[], log)
 }
 

@@ -22,7 +22,20 @@ pub mod proc;
 pub mod runner;
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Set from a signal: every wait then fails, so that everything is put away by unwinding.
+pub static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// What the panic of an interrupted wait carries.
+pub struct Interrupted;
+
+fn heed_interruption() {
+    if INTERRUPTED.load(Ordering::Relaxed) && !std::thread::panicking() {
+        std::panic::panic_any(Interrupted);
+    }
+}
 
 thread_local! {
     static TRACE: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
@@ -57,6 +70,7 @@ pub fn secs(seconds: f64) -> Duration {
 pub fn wait_for<T>(what: &str, limit: Duration, mut ready: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
+        heed_interruption();
         if let Some(value) = ready() {
             note(format!(
                 "saw {what} after {:.3} s",
@@ -81,5 +95,13 @@ pub fn wait_until(what: &str, limit: Duration, mut ready: impl FnMut() -> bool) 
 
 /// Lets time pass on purpose: to see that something does not happen.
 pub fn watch(length: Duration) {
-    std::thread::sleep(length);
+    let end = Instant::now() + length;
+    loop {
+        heed_interruption();
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        std::thread::sleep(left.min(Duration::from_millis(100)));
+    }
 }

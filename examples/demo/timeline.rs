@@ -239,12 +239,9 @@ impl Timeline {
         if again + EVERY.as_nanos() as u64 > until {
             return;
         }
-        let (at, length) = (first.sent_ns, (last.sent_ns - first.sent_ns) as f64 / 1e9);
-        let text = format!(
-            "{} pings in a row of {length:.2} s found no answer",
-            lost.len()
-        );
-        self.push(at, "client", text);
+        let length = (again - first.sent_ns) as f64 / 1e9;
+        let text = format!("answered again: {} pings lost in {length:.2} s", lost.len());
+        self.push(again, "client", text);
         self.pings_told_ns = until;
     }
 

@@ -82,8 +82,12 @@ impl Daemon {
     /// Dies at once, without a word.
     pub fn kill9(&mut self) {
         match self.kind {
-            // The parent first, or it would start the child again.
-            Kind::Keepalived => self.main.signal_tree(Signal::SIGKILL),
+            // Its child would say goodbye if the parent died first, and be started again if not.
+            Kind::Keepalived => {
+                self.main.signal(Signal::SIGSTOP);
+                self.main.kill_children();
+                self.main.signal(Signal::SIGKILL);
+            }
             Kind::Mainstay | Kind::Frr => self.main.signal(Signal::SIGKILL),
         }
         self.main.wait_end(secs(5.0));

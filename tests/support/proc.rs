@@ -51,6 +51,13 @@ impl Proc {
         i32::try_from(self.child.id()).expect("pids are small")
     }
 
+    /// Kills everything below it, not itself.
+    pub fn kill_children(&self) {
+        for pid in self.tree().into_iter().skip(1) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+
     /// It and everything below it, parents first.
     pub fn tree(&self) -> Vec<i32> {
         tree(self.pid())
@@ -153,6 +160,23 @@ pub fn with_mark(mark: &str) -> Vec<i32> {
         }
     }
     found
+}
+
+/// The same by the kernel's coarser clock ticks (user and system), for comparison.
+pub fn cpu_ticks(pid: i32) -> u64 {
+    let mut sum = 0;
+    for pid in tree(pid) {
+        let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // Behind the name, which may contain anything.
+        let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let field = |n: usize| {
+            rest.split_whitespace()
+                .nth(n)
+                .and_then(|w| w.parse::<u64>().ok())
+        };
+        sum += field(11).unwrap_or(0) + field(12).unwrap_or(0);
+    }
+    sum
 }
 
 /// CPU time of a process and all its descendants, in nanoseconds.

@@ -4,7 +4,7 @@
 //! end. Prints one table and exits non-zero if a row falls short of its goal.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/lab/mod.rs"]
 mod support;
 
 use nix::sys::signal::Signal;

@@ -7,7 +7,7 @@
 
 #[path = "demo/pinger.rs"]
 mod pinger;
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/lab/mod.rs"]
 mod support;
 #[path = "demo/timeline.rs"]
 mod timeline;

@@ -1,8 +1,100 @@
 //! The command line: one file per subcommand.
 
+mod out;
+mod run;
+mod status;
+
+use crate::scripts::runner;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// Exit codes of the program (product manual, `mainstay(8)`).
+pub mod exit {
+    /// Something failed while running.
+    pub const FAILURE: u8 = 1;
+    /// The configuration has errors.
+    pub const CONFIG: u8 = 2;
+    /// A permission or capability is missing.
+    pub const PERMISSION: u8 = 4;
+    /// The command line makes no sense (EX_USAGE).
+    pub const USAGE: u8 = 64;
+    /// A daemon with this runtime directory runs already (EX_UNAVAILABLE).
+    pub const RUNNING: u8 = 69;
+}
+
+/// VRRP for Linux routers: reads keepalived.conf, tracks scripts, says why it failed over.
+#[derive(Parser)]
+#[command(name = "mainstay", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the daemon in the foreground.
+    Run(run::RunArgs),
+    /// Show the running daemon's state.
+    Status(status::StatusArgs),
+}
+
+/// Where the running daemon is found.
+#[derive(Args)]
+struct Place {
+    /// Folder of the daemon's control socket.
+    #[arg(long, value_name = "DIR", default_value = "/run/mainstay")]
+    runtime_dir: PathBuf,
+}
 
 /// The whole program; the exit code is the caller's.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == runner::ARGUMENT)
+    {
+        return runner::main();
+    }
+    let cli = match Cli::command()
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+    {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match cli.command {
+        Command::Run(args) => run::main(args),
+        Command::Status(args) => status::main(&args),
+    }
+}
+
+/// Help and version are what was asked for; everything else is misuse.
+fn usage(error: &clap::Error) -> ExitCode {
+    let asked = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    );
+    let printed = error.print();
+    if asked {
+        match printed {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                ExitCode::from(exit::FAILURE)
+            }
+            Ok(()) | Err(_) => ExitCode::SUCCESS,
+        }
+    } else {
+        ExitCode::from(exit::USAGE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
 }

@@ -7,7 +7,7 @@ use crate::core::router::{Cx, Router};
 use crate::core::serve::find_link;
 use crate::core::timers::Slot;
 use crate::core::tracker::Tracker;
-use crate::model::addr::Cidr;
+use crate::model::addr::{Cidr, VirtualAddress};
 use crate::model::ids::{CheckId, LinkId, RouterId};
 use crate::model::notice::{Phase, What, Why};
 use crate::model::settings::{RouterSettings, Settings};
@@ -311,6 +311,24 @@ impl Engine {
         }
         for (link, name, what) in left {
             self.remove_leftover(link, &name, what, out);
+        }
+    }
+
+    /// Removes what the last run's list names, where no router would remove it by itself.
+    ///
+    /// The link must have kept index and name, the file must use it, and nobody alive must claim it.
+    pub(super) fn scrub_left(&mut self, left: &[(LinkId, Arc<str>, Cidr)], out: &mut Actions) {
+        for (id, name, cidr) in left {
+            let there = self
+                .links
+                .get(*id)
+                .is_some_and(|l| l.name == *name && !l.flags.loopback && l.has(*cidr));
+            let used = self.by_interface.contains_key(name);
+            let configured = self.virtuals.contains_key(&cidr.addr);
+            if there && used && !configured && !self.is_claimed(*id, *cidr) {
+                let what = Arc::new(VirtualAddress::plain(*cidr));
+                self.remove_leftover(*id, name, what, out);
+            }
         }
     }
 

@@ -131,7 +131,14 @@ impl Engine {
             }
             Input::Applied { action } => self.answered(now, action, None, out),
             Input::Refused { action, errno } => self.answered(now, action, Some(errno), out),
-            Input::Begin { uptime, claimed } => self.begin(now, uptime, claimed, out),
+            Input::Begin {
+                uptime,
+                claimed,
+                left,
+            } => {
+                self.claimed.extend(claimed);
+                self.begin(now, uptime, left, out);
+            }
             Input::Plan(plan) => {
                 if !self.stopping {
                     self.reload(now, *plan, out);
@@ -368,14 +375,13 @@ impl Engine {
         &mut self,
         now: Instant,
         uptime: Duration,
-        claimed: &[(LinkId, Cidr)],
+        left: &[(LinkId, Arc<str>, Cidr)],
         out: &mut Actions,
     ) {
         if self.begun || self.stopping {
             return;
         }
         self.begun = true;
-        self.claimed.extend(claimed);
         let global = &self.settings.global;
         let delay = global
             .startup_delay
@@ -383,6 +389,7 @@ impl Engine {
         if !delay.is_zero() {
             self.opens_at = Some(now + delay);
         }
+        self.scrub_left(left, out);
         for id in self.order.clone() {
             self.scrub(id, out);
         }

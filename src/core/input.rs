@@ -18,6 +18,8 @@ pub enum Input<'a> {
         uptime: Duration,
         /// Addresses that another living daemon claims; they are never scrubbed.
         claimed: &'a [(LinkId, Cidr)],
+        /// What the last run of this boot put into the kernel and did not take out.
+        left: &'a [(LinkId, Arc<str>, Cidr)],
     },
     /// A packet of protocol 112.
     Datagram(Datagram<'a>),

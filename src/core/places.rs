@@ -51,6 +51,8 @@ pub(super) struct Place {
     /// Where it was put, or is to be put.
     pub(super) on: Option<(LinkId, Arc<str>)>,
     state: PlaceState,
+    /// After the next refusal it is tried again so late.
+    patience: Duration,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,7 +61,7 @@ enum PlaceState {
     Adding(ActionId),
     Present,
     Removing(ActionId),
-    Retry { at: Instant, delay: Duration },
+    Retry { at: Instant },
 }
 
 impl Place {
@@ -69,7 +71,16 @@ impl Place {
             advertised,
             on: None,
             state: PlaceState::Absent,
+            patience: RETRY_FIRST,
         }
+    }
+
+    /// Waits before it is tried again, ever longer.
+    fn wait(&mut self, now: Instant) {
+        self.state = PlaceState::Retry {
+            at: now + self.patience,
+        };
+        self.patience = (self.patience * 2).min(RETRY_LAST);
     }
 
     pub(super) fn is_present(&self) -> bool {
@@ -209,6 +220,7 @@ impl Places {
         out: &mut Actions,
     ) {
         let place = &mut self.list[index];
+        place.patience = RETRY_FIRST;
         if !place.is_ours() {
             if !matches!(place.state, PlaceState::Removing(_)) {
                 place.state = PlaceState::Absent;
@@ -249,14 +261,12 @@ impl Places {
             (PlaceState::Adding(_), None) => {
                 self.adding = self.adding.saturating_sub(1);
                 place.state = PlaceState::Present;
+                place.patience = RETRY_FIRST;
                 (Answered::Installed, index)
             }
             (PlaceState::Adding(_), Some(_)) => {
                 self.adding = self.adding.saturating_sub(1);
-                place.state = PlaceState::Retry {
-                    at: now + RETRY_FIRST,
-                    delay: RETRY_FIRST,
-                };
+                place.wait(now);
                 (Answered::Refused(place.what.cidr), index)
             }
             // A refused removal leaves nothing to do that would not be refused again.
@@ -296,7 +306,7 @@ impl Places {
         self.list
             .iter()
             .filter_map(|p| match p.state {
-                PlaceState::Retry { at, .. } => Some(at),
+                PlaceState::Retry { at } => Some(at),
                 PlaceState::Absent
                 | PlaceState::Adding(_)
                 | PlaceState::Present
@@ -314,7 +324,7 @@ impl Places {
         out: &mut Actions,
     ) {
         for index in 0..self.list.len() {
-            let PlaceState::Retry { at, delay } = self.list[index].state else {
+            let PlaceState::Retry { at } = self.list[index].state else {
                 continue;
             };
             if now < at {
@@ -324,11 +334,7 @@ impl Places {
             if self.list[index].on.is_some() {
                 self.request(index, Change::Add, requests, out);
             } else {
-                let delay = (delay * 2).min(RETRY_LAST);
-                self.list[index].state = PlaceState::Retry {
-                    at: now + delay,
-                    delay,
-                };
+                self.list[index].wait(now);
             }
         }
     }

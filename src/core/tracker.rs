@@ -91,7 +91,12 @@ enum Phase {
     /// A run is going on.
     Running { run: RunId, stop_at: Instant },
     /// A run is being killed.
-    Stopping { run: RunId, next_at: Instant },
+    /// Its deadline is past and counted. `killed`: even SIGKILL was sent.
+    Stopping {
+        run: RunId,
+        next_at: Instant,
+        killed: bool,
+    },
 }
 
 /// What a result changed.
@@ -217,6 +222,7 @@ impl Tracker {
     /// Starts what is due and kills what is overdue.
     pub fn on_tick(&mut self, now: Instant, runs: &mut u64, out: &mut Actions) -> Option<Edge> {
         let mut edge = None;
+        let unkillable = matches!(self.phase, Phase::Stopping { killed: true, .. });
         match self.phase {
             Phase::Running { run, stop_at } if now >= stop_at => {
                 out.push(Action::StopRun {
@@ -226,10 +232,11 @@ impl Tracker {
                 self.phase = Phase::Stopping {
                     run,
                     next_at: now + KILL_AFTER,
+                    killed: false,
                 };
                 edge = self.record(now, Verdict::TimedOut, &Arc::from(""), out);
             }
-            Phase::Stopping { run, next_at } if now >= next_at => {
+            Phase::Stopping { run, next_at, .. } if now >= next_at => {
                 out.push(Action::StopRun {
                     run,
                     how: Signal::Kill,
@@ -237,6 +244,7 @@ impl Tracker {
                 self.phase = Phase::Stopping {
                     run,
                     next_at: now + KILL_AGAIN,
+                    killed: true,
                 };
             }
             Phase::Idle | Phase::Running { .. } | Phase::Stopping { .. } => {}
@@ -262,9 +270,12 @@ impl Tracker {
                 }
                 Phase::Running { .. } => self.tell_busy(out),
                 Phase::Stopping { .. } => {
-                    // A program that cannot even be killed must not stop the count.
                     self.tell_busy(out);
-                    edge = edge.or(self.record(now, Verdict::TimedOut, &Arc::from(""), out));
+                    // One run is one failure, but a program that cannot even be killed must not
+                    // stop the count.
+                    if unkillable {
+                        edge = edge.or(self.record(now, Verdict::TimedOut, &Arc::from(""), out));
+                    }
                 }
             }
         }
@@ -305,6 +316,7 @@ impl Tracker {
             self.phase = Phase::Stopping {
                 run,
                 next_at: now + KILL_AFTER,
+                killed: false,
             };
         }
     }

@@ -1,1 +1,14 @@
 //! Talk with operators: the Varlink socket and what is shown.
+//!
+//! `RUNTIME_DIR/control.sock` speaks Varlink: JSON objects, each ended by a NUL byte. [`server`]
+//! lives in the service thread and asks the daemon for a [`Snapshot`](crate::model::view::Snapshot);
+//! it never learns of the engine. [`client`] and [`render`] belong to the command line.
+
+pub mod client;
+pub mod frame;
+pub mod interface;
+pub mod render;
+pub mod server;
+
+/// Name of the socket in the runtime directory.
+pub const SOCKET: &str = "control.sock";

@@ -71,11 +71,14 @@ impl Log {
     ///
     /// *Errors*: journald was asked for and cannot be reached, no thread, or a second call.
     pub fn start(options: &LogOptions) -> io::Result<Self> {
-        let stderr = io::stderr();
-        let format = options.format.unwrap_or_else(default_format);
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let colour = format == Format::Plain && stderr.is_terminal() && !no_colour;
-        let sink = Sink::start(format, colour, stderr)?;
+        let colour = io::stderr().is_terminal() && !no_colour;
+        let start = |format| Sink::start(format, colour, io::stderr());
+        let sink = match options.format {
+            Some(format) => start(format)?,
+            // Our own choice must not stop the daemon where the journal cannot be reached.
+            None => start(default_format()).or_else(|_| start(Format::Plain))?,
+        };
         let level = match options.level {
             Threshold::Error => LevelFilter::ERROR,
             Threshold::Warn => LevelFilter::WARN,

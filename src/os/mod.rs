@@ -1,1 +1,20 @@
 //! Linux: system calls without protocol opinions.
+//!
+//! This room knows what the kernel can do and how to ask for it; what is wanted, and why, is decided
+//! elsewhere. The engine thread calls [`poller`], [`vrrp_socket`], [`packet_socket`] and [`netlink`];
+//! [`hands`] is a thread of its own. `unsafe` lives in `sys` alone, the present time in [`clock`] alone.
+
+pub mod claims;
+pub mod clock;
+pub mod error;
+pub mod handover;
+pub mod hands;
+pub mod holders;
+pub mod ledger;
+pub mod netlink;
+pub mod packet_socket;
+pub mod poller;
+pub mod rt;
+pub mod send;
+mod sys;
+pub mod vrrp_socket;

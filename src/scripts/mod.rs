@@ -1,1 +1,16 @@
 //! Other people's programs: the runner process, checks and notify queues.
+//!
+//! The service thread holds a [`handle::Runner`] and speaks [`protocol`] with it; the process at the
+//! other end is [`runner::main`], the same binary executed again. Only that process ever starts a
+//! program. [`checks`] and [`notify`] keep the books without knowing a process or a clock, [`vet`]
+//! judges a program before it is used, [`users`] says as whom it runs.
+
+mod capture;
+pub mod checks;
+pub mod handle;
+pub mod notify;
+pub mod protocol;
+pub mod runner;
+mod told;
+pub mod users;
+pub mod vet;

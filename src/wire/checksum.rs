@@ -131,7 +131,7 @@ mod tests {
                 (bytes, Sum::pseudo(s.into(), d.into(), 112, len.into()))
             } else {
                 let (s, d): ([u8; 4], [u8; 4]) =
-                    (src[..4].try_into().unwrap(), dst[..4].try_into().unwrap());
+                    (src[..4].try_into().expect("four"), dst[..4].try_into().expect("four"));
                 let mut bytes = [s, d].concat();
                 bytes.extend([0, 112]);
                 bytes.extend(len.to_be_bytes());

@@ -243,7 +243,7 @@ mod tests {
     fn spec(version: Version) -> Spec<'static> {
         Spec {
             version,
-            vrid: Vrid::new(51).unwrap(),
+            vrid: Vrid::new(51).expect("not zero"),
             adver: Duration::from_secs(1),
             source: IpAddr::V4(SRC4),
             destinations: &[IpAddr::V4(GROUP4)],
@@ -332,7 +332,7 @@ mod tests {
     #[test]
     fn version_2_over_ipv6_gives_no_frames() {
         let template = Template::new(&Spec {
-            source: "fe80::1".parse().unwrap(),
+            source: "fe80::1".parse().expect("an address"),
             destinations: &[IpAddr::V6(GROUP6)],
             ..spec(Version::V2)
         });

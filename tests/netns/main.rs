@@ -2,7 +2,7 @@
 //! namespaces of the test's own making. Needs root; without it every test skips and says so.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
-#[path = "../support/mod.rs"]
+#[path = "../lab/mod.rs"]
 mod support;
 
 mod control;

@@ -1,107 +1,314 @@
-//! A laboratory of real routers: network namespaces on one bridge, the daemons in them, a capture
-//! of every frame they send, and a test runner that knows what may be skipped.
-//!
-//! Nothing here has a name outside the process: namespaces live in open files, daemons die with
-//! the thread that started them, folders go with their owner.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    missing_docs
-)]
+//! One engine on a bench: packets in, what it does out, time by hand.
 
-pub mod capture;
-pub mod conf;
-pub mod daemon;
-pub mod frames;
-pub mod inject;
-pub mod lab;
-pub mod ns;
-pub mod proc;
-pub mod runner;
+#![allow(dead_code, reason = "each test binary uses its part")]
 
-use std::cell::RefCell;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use mainstay::core::action::{Action, Actions, Change, Signal, Via};
+use mainstay::core::engine::Engine;
+use mainstay::core::input::Input;
+use mainstay::model::addr::{Cidr, Mac};
+use mainstay::model::ids::{ActionId, CheckId, Family, LinkId, RunId};
+use mainstay::model::notice::{Phase, Told, What, Why};
+use mainstay::model::order::StopKind;
+use mainstay::model::seen::{AddressSeen, LinkFlags, LinkSeen, Verdict};
+use mainstay::model::settings::Settings;
+use mainstay::model::time::Instant;
+use mainstay::model::view::{RouterView, Snapshot};
+use mainstay::sim::forge::Forge;
+use mainstay::sim::packet::{self, Glance};
+use mainstay::sim::scenario::{RouterMaker, settings};
+use mainstay::wire::advert::Datagram;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Set from a signal: every wait then fails, so that everything is put away by unwinding.
-pub static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+pub const ETH0: LinkId = LinkId(2);
+pub const MAC: Mac = Mac([2, 0, 0, 0, 0, 0x0a]);
+/// Our own addresses.
+pub const OWN4: [u8; 4] = [10, 0, 0, 10];
+pub const OWN6: [u16; 8] = [0xfe80, 0, 0, 0, 0, 0, 0, 0x10];
 
-/// What the panic of an interrupted wait carries.
-pub struct Interrupted;
-
-fn heed_interruption() {
-    if INTERRUPTED.load(Ordering::Relaxed) && !std::thread::panicking() {
-        std::panic::panic_any(Interrupted);
-    }
+/// One thing the engine did.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Did {
+    Advert { to: IpAddr, claim: Glance, frame: Vec<u8> },
+    Announced(IpAddr),
+    Add(Cidr),
+    Remove(Cidr),
+    Open(Family),
+    Close(Family),
+    StartRun(CheckId, RunId),
+    StopRun(RunId, Signal),
+    Entered(Phase, Why),
+    Notified(Told),
+    Told(String),
 }
 
-thread_local! {
-    static TRACE: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+/// One engine, its clock, and what it did since last asked.
+pub struct Bench {
+    pub engine: Engine,
+    pub now: Instant,
+    pub did: Vec<Did>,
+    /// Kernel requests not answered yet.
+    pub pending: Vec<(ActionId, Change, Cidr)>,
+    /// Whether the kernel answers at once.
+    pub answers: bool,
+    out: Actions,
 }
 
-/// Nanoseconds of wall time, the clock the kernel stamps frames with.
-pub fn wall_ns() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("the clock is past 1970");
-    u64::try_from(since.as_nanos()).expect("the year 2554 is far")
-}
-
-/// Keeps a line that is printed only if the test fails.
-pub fn note(line: impl Into<String>) {
-    let line = format!("{:.3} {}", wall_ns() as f64 / 1e9 % 1000.0, line.into());
-    TRACE.with_borrow_mut(|trace| trace.push(line));
-}
-
-/// What was noted in this thread so far.
-pub fn take_notes() -> Vec<String> {
-    TRACE.with_borrow_mut(std::mem::take)
-}
-
-/// Seconds as a duration.
-pub fn secs(seconds: f64) -> Duration {
-    Duration::from_secs_f64(seconds)
-}
-
-/// Waits until `ready` answers something; fails the test after `limit`.
-#[track_caller]
-pub fn wait_for<T>(what: &str, limit: Duration, mut ready: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        heed_interruption();
-        if let Some(value) = ready() {
-            note(format!(
-                "saw {what} after {:.3} s",
-                start.elapsed().as_secs_f64()
-            ));
-            return value;
+impl Bench {
+    /// An engine with these routers that has not seen anything yet.
+    pub fn bare(settings: Settings) -> Self {
+        Self {
+            engine: Engine::new(Arc::new(settings)),
+            now: Instant::ZERO + Duration::from_secs(100),
+            did: Vec::new(),
+            pending: Vec::new(),
+            answers: true,
+            out: Actions::default(),
         }
-        assert!(
-            start.elapsed() < limit,
-            "{what}: not seen within {:.1} s",
-            limit.as_secs_f64()
-        );
-        std::thread::sleep(Duration::from_millis(10));
     }
-}
 
-/// Waits until `ready` is true; fails the test after `limit`.
-#[track_caller]
-pub fn wait_until(what: &str, limit: Duration, mut ready: impl FnMut() -> bool) {
-    wait_for(what, limit, || ready().then_some(()));
-}
+    /// The same, begun on a link that is up.
+    pub fn begun(settings: Settings) -> Self {
+        let mut bench = Self::bare(settings);
+        bench.link(true);
+        bench.address(OWN4, 24, true);
+        bench.address(OWN6, 64, true);
+        bench.begin();
+        bench
+    }
 
-/// Lets time pass on purpose: to see that something does not happen.
-pub fn watch(length: Duration) {
-    let end = Instant::now() + length;
-    loop {
-        heed_interruption();
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return;
+    /// One router, begun.
+    pub fn of(router: RouterMaker) -> Self {
+        Self::begun(settings([router], []))
+    }
+
+    /// One router that listens since half a second.
+    pub fn backup(router: RouterMaker) -> Self {
+        let mut bench = Self::of(router);
+        bench.wait(Duration::from_millis(500));
+        assert_eq!(bench.phase(), Phase::Backup, "a router that starts listens first");
+        bench.did.clear();
+        bench
+    }
+
+    /// One router that serves since 300 ms.
+    pub fn active(router: RouterMaker) -> Self {
+        let mut bench = Self::of(router);
+        while bench.phase() != Phase::Active {
+            let at = bench.engine.next_deadline().expect("a listening router has a deadline");
+            assert!(at < bench.now + Duration::from_secs(3600), "nobody else speaks");
+            bench.wait(at.since(bench.now));
         }
-        std::thread::sleep(left.min(Duration::from_millis(100)));
+        bench.wait(Duration::from_millis(300));
+        bench.did.clear();
+        bench
+    }
+
+    pub fn begin(&mut self) {
+        let uptime = Duration::from_secs(3600);
+        self.handle(Input::Begin { uptime, claimed: &[] });
+    }
+
+    pub fn link(&mut self, up: bool) {
+        self.handle(Input::Link(LinkSeen {
+            link: ETH0,
+            name: "eth0".into(),
+            is: Some(LinkFlags {
+                up,
+                running: up,
+                loopback: false,
+                multicast: true,
+                noarp: false,
+                mac: Some(MAC),
+                mtu: 1500,
+                forwarding6: false,
+            }),
+        }));
+    }
+
+    pub fn address(&mut self, addr: impl Into<IpAddr>, len: u8, present: bool) {
+        self.handle(Input::Address(AddressSeen {
+            link: ETH0,
+            cidr: Cidr { addr: addr.into(), len },
+            present,
+            dad_failed: false,
+            secondary: false,
+        }));
+    }
+
+    /// A packet arrives; the clock stands still and nobody looks at timers.
+    pub fn hear(&mut self, forged: &Forge) {
+        let payload = forged.payload();
+        let src = forged.source();
+        self.handle(Input::Datagram(Datagram {
+            link: ETH0,
+            family: Family::of(src),
+            src,
+            dst: forged.destination(),
+            hop_limit: forged.hops(),
+            payload: &payload,
+        }));
+    }
+
+    pub fn done(&mut self, run: RunId, verdict: Verdict) {
+        self.handle(Input::CheckDone { check: CheckId(0), run, verdict, stderr: "".into() });
+    }
+
+    pub fn stop(&mut self) {
+        self.handle(Input::Stop(StopKind::Polite));
+    }
+
+    pub fn tick(&mut self) {
+        self.handle(Input::Tick);
+        if let Some(at) = self.engine.next_deadline() {
+            assert!(at > self.now, "no deadline lies in the past after a Tick");
+        }
+    }
+
+    /// Time passes, with a Tick at every deadline.
+    pub fn wait(&mut self, length: Duration) {
+        let until = self.now + length;
+        while let Some(at) = self.engine.next_deadline().filter(|at| *at <= until) {
+            self.now = self.now.max(at);
+            self.tick();
+        }
+        self.now = until;
+    }
+
+    /// Time passes and nobody looks.
+    pub fn sleep(&mut self, length: Duration) {
+        self.now = self.now + length;
+    }
+
+    /// To the next deadline, and its Tick.
+    pub fn next_timer(&mut self) -> Duration {
+        let at = self.engine.next_deadline().expect("a timer runs");
+        let waited = at.since(self.now);
+        self.now = self.now.max(at);
+        self.tick();
+        waited
+    }
+
+    /// How long until the next deadline.
+    pub fn timer(&self) -> Option<Duration> {
+        self.engine.next_deadline().map(|at| at.since(self.now))
+    }
+
+    pub fn handle(&mut self, input: Input<'_>) {
+        self.engine.handle(self.now, input, &mut self.out);
+        self.collect();
+        while self.answers && !self.pending.is_empty() {
+            let (action, _, _) = self.pending.remove(0);
+            self.engine.handle(self.now, Input::Applied { action }, &mut self.out);
+            self.collect();
+        }
+    }
+
+    fn collect(&mut self) {
+        let (actions, arena) = self.out.parts();
+        for action in actions {
+            let did = match action {
+                Action::Send { via: Via::Ip(to), frame, .. } => {
+                    let bytes = arena.frame(frame);
+                    let packet = packet::ip(bytes).expect("an IP packet of protocol 112");
+                    assert_eq!(packet.dst, to, "a packet goes where its header says");
+                    assert_eq!(packet.hop_limit, 255, "RFC 9568 §5.1.1.3, §5.1.2.3");
+                    let claim = packet::glance(packet.payload).expect("an advert");
+                    Did::Advert { to, claim, frame: bytes.to_vec() }
+                }
+                Action::Send { via: Via::Ethernet, frame, .. } => {
+                    Did::Announced(packet::announced(arena.frame(frame)).expect("ARP or NA"))
+                }
+                Action::Address { id, change, what, .. } => {
+                    self.pending.push((id, change, what.cidr));
+                    match change {
+                        Change::Add => Did::Add(what.cidr),
+                        Change::Remove => Did::Remove(what.cidr),
+                    }
+                }
+                Action::Open { family, .. } => Did::Open(family),
+                Action::Close { family, .. } => Did::Close(family),
+                Action::StartRun { check, run, .. } => Did::StartRun(check, run),
+                Action::StopRun { run, how } => Did::StopRun(run, how),
+                Action::Notify(told) => Did::Notified(told.to),
+                Action::Tell(notice) => match notice.what {
+                    What::Entering { to, why, .. } => Did::Entered(to, why),
+                    other => Did::Told(other.to_string()),
+                },
+                Action::Dispose(_) => continue,
+            };
+            self.did.push(did);
+        }
+        self.out.clear();
+    }
+
+    /// Takes what was done since last asked.
+    pub fn take(&mut self) -> Vec<Did> {
+        std::mem::take(&mut self.did)
+    }
+
+    /// Priorities of the adverts sent since last asked, in order.
+    pub fn sent(&self) -> Vec<u8> {
+        self.claims().map(|claim| claim.priority).collect()
+    }
+
+    pub fn claims(&self) -> impl Iterator<Item = Glance> {
+        self.did.iter().filter_map(|did| match did {
+            Did::Advert { claim, .. } => Some(*claim),
+            _ => None,
+        })
+    }
+
+    /// Addresses announced since last asked, in order.
+    pub fn announced(&self) -> Vec<IpAddr> {
+        self.did
+            .iter()
+            .filter_map(|did| match did {
+                Did::Announced(address) => Some(*address),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// States entered since last asked, in order.
+    pub fn entered(&self) -> Vec<Phase> {
+        self.did
+            .iter()
+            .filter_map(|did| match did {
+                Did::Entered(phase, _) => Some(*phase),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The last run that was started and not taken note of.
+    pub fn run(&self) -> Option<RunId> {
+        self.did.iter().rev().find_map(|did| match did {
+            Did::StartRun(_, run) => Some(*run),
+            _ => None,
+        })
+    }
+
+    pub fn view(&self) -> RouterView {
+        let mut snapshot = Snapshot::default();
+        self.engine.fill(self.now, &mut snapshot);
+        snapshot.instances.into_iter().next().expect("one router")
+    }
+
+    pub fn phase(&self) -> Phase {
+        match self.view().state.as_str() {
+            "INIT" => Phase::Init,
+            "BACKUP" => Phase::Backup,
+            "MASTER" => Phase::Active,
+            "FAULT" => Phase::Fault,
+            other => panic!("unknown state {other}"),
+        }
+    }
+
+    /// How many packets were refused for this reason.
+    pub fn refused(&self, reason: &str) -> u64 {
+        let counters = self.view().counters;
+        counters.rejected.iter().find(|(name, _)| name == reason).map_or(0, |(_, n)| *n)
     }
 }

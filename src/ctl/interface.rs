@@ -1,0 +1,409 @@
+//! The Varlink interface: its text, what a call asks for, and the errors.
+
+use crate::model::view::Snapshot;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// The interface every Varlink service has.
+pub const SERVICE: &str = "org.varlink.service";
+/// Ours.
+pub const CONTROL: &str = "dev.mainstay.Control";
+/// The method behind `mainstay status`.
+pub const STATUS: &str = "dev.mainstay.Control.Status";
+
+/// Description of [`SERVICE`] in Varlink's language.
+pub const SERVICE_DESCRIPTION: &str = "\
+# What every Varlink service can be asked.
+interface org.varlink.service
+
+# Who serves, and which interfaces.
+method GetInfo() -> (
+  vendor: string,
+  product: string,
+  version: string,
+  url: string,
+  interfaces: []string
+)
+
+# The text that describes an interface.
+method GetInterfaceDescription(interface: string) -> (description: string)
+
+error InterfaceNotFound (interface: string)
+error MethodNotFound (method: string)
+error MethodNotImplemented (method: string)
+error InvalidParameter (parameter: string)
+error PermissionDenied ()
+error ExpectedMore ()
+";
+
+/// Description of [`CONTROL`] in Varlink's language. A test holds it against the types of
+/// [`crate::model::view`].
+pub const CONTROL_DESCRIPTION: &str = include_str!("control.varlink");
+
+/// A call as it stands on the wire.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+pub struct Call {
+    /// Interface and method.
+    pub method: String,
+    /// Parameters by name.
+    pub parameters: Option<Map<String, Value>>,
+    /// The caller would take several replies; a method that has one gives one.
+    pub more: Option<bool>,
+    /// The caller wants no reply at all, nor an error.
+    pub oneway: Option<bool>,
+    /// The caller wants to speak something else afterwards.
+    pub upgrade: Option<bool>,
+}
+
+/// What a call asks for.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Asked {
+    /// Known without asking anybody.
+    Ready(Value),
+    /// The running state.
+    Status,
+}
+
+/// Why a call gets no answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// No such interface.
+    InterfaceNotFound(String),
+    /// No such method.
+    MethodNotFound(String),
+    /// A parameter is missing, unknown or of the wrong kind.
+    InvalidParameter(String),
+    /// Not a Varlink call; the connection is closed.
+    BadMessage(String),
+    /// Longer than so many bytes; the connection is closed.
+    MessageTooLarge(usize),
+    /// So many are connected already; the connection is closed.
+    TooManyConnections(usize),
+    /// The engine did not answer in time.
+    Busy(String),
+}
+
+impl Refusal {
+    /// Name and parameters on the wire.
+    pub fn reply(&self) -> Value {
+        let (interface, name, parameters) = match self {
+            Self::InterfaceNotFound(interface) => (
+                SERVICE,
+                "InterfaceNotFound",
+                json!({ "interface": interface }),
+            ),
+            Self::MethodNotFound(method) => (SERVICE, "MethodNotFound", json!({"method": method})),
+            Self::InvalidParameter(parameter) => (
+                SERVICE,
+                "InvalidParameter",
+                json!({ "parameter": parameter }),
+            ),
+            Self::BadMessage(reason) => (CONTROL, "BadMessage", json!({"reason": reason})),
+            Self::MessageTooLarge(limit) => (CONTROL, "MessageTooLarge", json!({"limit": limit})),
+            Self::TooManyConnections(limit) => {
+                (CONTROL, "TooManyConnections", json!({"limit": limit}))
+            }
+            Self::Busy(reason) => (CONTROL, "Busy", json!({"reason": reason})),
+        };
+        json!({"error": format!("{interface}.{name}"), "parameters": parameters})
+    }
+}
+
+impl Call {
+    /// Reads one message.
+    pub fn parse(message: &[u8]) -> Result<Self, Refusal> {
+        serde_json::from_slice(message).map_err(|error| Refusal::BadMessage(error.to_string()))
+    }
+
+    /// What is asked for.
+    pub fn asked(&self) -> Result<Asked, Refusal> {
+        if self.upgrade == Some(true) {
+            return Err(Refusal::InvalidParameter("upgrade".into()));
+        }
+        let (interface, method) = self
+            .method
+            .rsplit_once('.')
+            .ok_or_else(|| Refusal::MethodNotFound(self.method.clone()))?;
+        match (interface, method) {
+            (SERVICE, "GetInfo") => {
+                self.only(&[])?;
+                Ok(Asked::Ready(info()))
+            }
+            (SERVICE, "GetInterfaceDescription") => {
+                self.only(&["interface"])?;
+                let name = self
+                    .parameters
+                    .as_ref()
+                    .and_then(|parameters| parameters.get("interface")?.as_str())
+                    .ok_or_else(|| Refusal::InvalidParameter("interface".into()))?;
+                let text = match name {
+                    SERVICE => SERVICE_DESCRIPTION,
+                    CONTROL => CONTROL_DESCRIPTION,
+                    _ => return Err(Refusal::InterfaceNotFound(name.to_owned())),
+                };
+                Ok(Asked::Ready(json!({ "description": text })))
+            }
+            (CONTROL, "Status") => {
+                self.only(&[])?;
+                Ok(Asked::Status)
+            }
+            (SERVICE | CONTROL, _) => Err(Refusal::MethodNotFound(self.method.clone())),
+            _ => Err(Refusal::InterfaceNotFound(interface.to_owned())),
+        }
+    }
+
+    /// Refuses parameters the method does not have: a mistyped one must not be taken for absent.
+    fn only(&self, known: &[&str]) -> Result<(), Refusal> {
+        match self
+            .parameters
+            .iter()
+            .flat_map(Map::keys)
+            .find(|name| !known.contains(&name.as_str()))
+        {
+            Some(name) => Err(Refusal::InvalidParameter(name.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Parameters of the reply to `GetInfo`.
+fn info() -> Value {
+    json!({
+        "vendor": "Mainstay",
+        "product": "mainstay",
+        "version": env!("CARGO_PKG_VERSION"),
+        "url": env!("CARGO_PKG_REPOSITORY"),
+        "interfaces": [SERVICE, CONTROL],
+    })
+}
+
+/// A successful reply as bytes, NUL included.
+pub fn reply<P: Serialize>(parameters: &P) -> Result<Vec<u8>, Refusal> {
+    #[derive(Serialize)]
+    struct Reply<'a, P> {
+        parameters: &'a P,
+    }
+    message(&Reply { parameters }).map_err(|error| Refusal::Busy(error.to_string()))
+}
+
+/// Parameters of the reply to `Status`.
+#[derive(Serialize, Deserialize)]
+pub struct StatusReply {
+    /// The running state.
+    pub snapshot: Snapshot,
+}
+
+/// An object as bytes, NUL included.
+pub fn message<T: Serialize>(object: &T) -> serde_json::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec(object)?;
+    bytes.push(0);
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctl::render::tests::full_snapshot;
+    use zlink_idl::{CustomType, Interface, Type};
+
+    fn asked(call: &str) -> Result<Asked, Refusal> {
+        Call::parse(call.as_bytes())?.asked()
+    }
+
+    #[test]
+    fn unknown_words_are_refused_by_name() {
+        assert_eq!(
+            asked(r#"{"method":"dev.mainstay.Control.Nope"}"#),
+            Err(Refusal::MethodNotFound("dev.mainstay.Control.Nope".into()))
+        );
+        assert_eq!(
+            asked(r#"{"method":"org.example.Thing.Nope"}"#),
+            Err(Refusal::InterfaceNotFound("org.example.Thing".into()))
+        );
+        assert_eq!(
+            asked(r#"{"method":"Nope"}"#),
+            Err(Refusal::MethodNotFound("Nope".into()))
+        );
+        assert_eq!(
+            asked(r#"{"method":"dev.mainstay.Control.Status","parameters":{"nmae":"VI_1"}}"#),
+            Err(Refusal::InvalidParameter("nmae".into()))
+        );
+        assert_eq!(
+            asked(
+                r#"{"method":"org.varlink.service.GetInterfaceDescription","parameters":{"interface":3}}"#
+            ),
+            Err(Refusal::InvalidParameter("interface".into()))
+        );
+        assert_eq!(
+            asked(r#"{"method":"dev.mainstay.Control.Status","upgrade":true}"#),
+            Err(Refusal::InvalidParameter("upgrade".into()))
+        );
+    }
+
+    #[test]
+    fn absent_null_and_empty_parameters_are_the_same() {
+        for parameters in ["", r#","parameters":null"#, r#","parameters":{}"#] {
+            let call = format!(r#"{{"method":"dev.mainstay.Control.Status"{parameters}}}"#);
+            assert_eq!(asked(&call), Ok(Asked::Status));
+        }
+    }
+
+    #[test]
+    fn garbage_is_a_bad_message() {
+        for garbage in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            "{\"method\":3}",
+            "\u{1}",
+            "{\"method\"",
+        ] {
+            assert!(
+                matches!(asked(garbage), Err(Refusal::BadMessage(_))),
+                "{garbage}"
+            );
+        }
+        let deep = "[".repeat(60_000);
+        assert!(matches!(asked(&deep), Err(Refusal::BadMessage(_))));
+    }
+
+    fn custom<'a>(interface: &'a Interface<'a>, name: &str) -> &'a CustomType<'a> {
+        interface
+            .custom_types()
+            .find(|custom| *custom.name() == name)
+            .unwrap_or_else(|| panic!("type {name} is described"))
+    }
+
+    /// Holds a value against a described type, both ways: every key described, every key present.
+    fn hold(interface: &Interface<'_>, kind: &Type<'_>, value: &Value, path: &str) {
+        match kind {
+            Type::Bool => assert!(value.is_boolean(), "{path}: {value}"),
+            Type::Int => assert!(value.is_i64() || value.is_u64(), "{path}: {value}"),
+            Type::Float => assert!(value.is_number(), "{path}: {value}"),
+            Type::String => assert!(value.is_string(), "{path}: {value}"),
+            Type::Optional(of) => {
+                if !value.is_null() {
+                    hold(interface, of.inner(), value, path);
+                }
+            }
+            Type::Array(of) => {
+                let list = value.as_array().unwrap_or_else(|| panic!("{path}: array"));
+                assert!(!list.is_empty(), "{path}: the sample must fill every list");
+                for item in list {
+                    hold(interface, of.inner(), item, &format!("{path}[]"));
+                }
+            }
+            Type::Map(of) => {
+                let map = value.as_object().unwrap_or_else(|| panic!("{path}: map"));
+                assert!(!map.is_empty(), "{path}: the sample must fill every map");
+                for item in map.values() {
+                    hold(interface, of.inner(), item, &format!("{path}{{}}"));
+                }
+            }
+            Type::Enum(variants) => {
+                let word = value.as_str().unwrap_or_else(|| panic!("{path}: word"));
+                assert!(
+                    variants.iter().any(|variant| variant.name() == word),
+                    "{path}: {word} is not described"
+                );
+            }
+            Type::Custom(name) => {
+                let object = custom(interface, name.as_ref())
+                    .as_object()
+                    .expect("an object");
+                let map = value
+                    .as_object()
+                    .unwrap_or_else(|| panic!("{path}: object"));
+                for field in object.fields() {
+                    let name = field.name().to_string();
+                    let value = map
+                        .get(&name)
+                        .unwrap_or_else(|| panic!("{path}.{name} is described and not sent"));
+                    hold(interface, field.ty(), value, &format!("{path}.{name}"));
+                }
+                assert_eq!(
+                    map.len(),
+                    object.fields().count(),
+                    "{path}: something is sent and not described"
+                );
+            }
+            Type::Object(_) | Type::ForeignObject | Type::Any => {
+                panic!("{path}: every type has a name here")
+            }
+        }
+    }
+
+    #[test]
+    fn the_description_says_exactly_what_is_sent() {
+        let interface = Interface::try_from(CONTROL_DESCRIPTION).expect("valid Varlink");
+        assert_eq!(interface.name().to_string(), CONTROL);
+        let status = interface
+            .methods()
+            .find(|method| *method.name() == "Status")
+            .expect("Status is described");
+        let snapshot = status.outputs().next().expect("one output");
+        let bytes = reply(&StatusReply {
+            snapshot: full_snapshot(),
+        })
+        .expect("plain data");
+        let sent: Value = serde_json::from_slice(&bytes[..bytes.len() - 1]).expect("JSON");
+        hold(
+            &interface,
+            snapshot.ty(),
+            &sent["parameters"]["snapshot"],
+            "snapshot",
+        );
+    }
+
+    #[test]
+    fn every_described_method_is_answered_and_every_error_described() {
+        let mut errors = Vec::new();
+        for text in [SERVICE_DESCRIPTION, CONTROL_DESCRIPTION] {
+            let interface = Interface::try_from(text).expect("valid Varlink");
+            for method in interface.methods() {
+                let call = Call {
+                    method: format!("{}.{}", interface.name(), method.name()),
+                    parameters: None,
+                    more: None,
+                    oneway: None,
+                    upgrade: None,
+                };
+                assert!(
+                    !matches!(call.asked(), Err(Refusal::MethodNotFound(_))),
+                    "{} is described but unknown",
+                    call.method
+                );
+            }
+            for error in interface.errors() {
+                errors.push(format!("{}.{}", interface.name(), error.name()));
+            }
+        }
+        for refusal in [
+            Refusal::InterfaceNotFound(String::new()),
+            Refusal::MethodNotFound(String::new()),
+            Refusal::InvalidParameter(String::new()),
+            Refusal::BadMessage(String::new()),
+            Refusal::MessageTooLarge(0),
+            Refusal::TooManyConnections(0),
+            Refusal::Busy(String::new()),
+        ] {
+            let reply = refusal.reply();
+            let name = reply["error"].as_str().expect("a name");
+            assert!(
+                errors.iter().any(|error| error == name),
+                "{name} is not described"
+            );
+        }
+    }
+
+    #[test]
+    fn a_snapshot_survives_the_wire() {
+        let sent = StatusReply {
+            snapshot: full_snapshot(),
+        };
+        let text = serde_json::to_string(&sent).expect("plain data");
+        let back: StatusReply = serde_json::from_str(&text).expect("the same form");
+        assert_eq!(back.snapshot, sent.snapshot);
+    }
+}

@@ -1,0 +1,278 @@
+//! The binary as its users meet it: words, exit codes, closed pipes.
+
+use mainstay::ctl::server::{Answers, Busy, Server};
+use mainstay::model::view::{FORM, LinkView, Snapshot};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+
+fn mainstay(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mainstay"));
+    command.args(words).stdin(Stdio::null());
+    command
+}
+
+fn output(words: &[&str]) -> Output {
+    mainstay(words).output().expect("it starts")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("UTF-8")
+}
+
+/// What `words` exit with; stdout and stderr in the message if it is something else.
+#[track_caller]
+fn exits(words: &[&str], code: i32) -> Output {
+    let output = output(words);
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "{words:?}\nstdout: {}\nstderr: {}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    output
+}
+
+fn path(dir: &Path) -> &str {
+    dir.to_str().expect("UTF-8")
+}
+
+/// A daemon's control socket with a snapshot of its own behind it.
+struct Daemon {
+    dir: TempDir,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+struct Sample(Snapshot);
+
+impl Answers for Sample {
+    async fn snapshot(&self) -> Result<Snapshot, Busy> {
+        Ok(self.0.clone())
+    }
+}
+
+impl Daemon {
+    fn with(snapshot: Snapshot) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let server = Server::bind(dir.path(), None).expect("a socket");
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(async {
+                tokio::select! {
+                    served = server.serve(Sample(snapshot)) => panic!("ended: {served:?}"),
+                    _ = stopped => {}
+                }
+            });
+        });
+        Self {
+            dir,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    fn dir(&self) -> &str {
+        path(self.dir.path())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("no panic");
+        }
+    }
+}
+
+/// A snapshot as JSON would give it, so that every field a reader sees is spelled here.
+fn snapshot() -> Snapshot {
+    serde_json::from_value(serde_json::json!({
+        "form": FORM,
+        "instances": [{
+            "name": "VI_1", "interface": "eth0", "vrid": 51, "family": "ipv4", "version": 3,
+            "state": "MASTER", "base_priority": 103, "priority": 101, "priority_sum": 101,
+            "since_s": 75.0, "cause": "preempt", "detail": "our priority 101 outranks 10.0.0.2",
+            "faults": [], "timer_s": 0.5, "source": "10.0.0.1", "advert_interval_s": 1.0,
+            "learned_interval_s": 1.0,
+            "addresses": [{"address": "10.0.0.9/24", "interface": "eth0", "installed": true, "advertised": true}],
+            "tracks": [], "peers": [],
+            "counters": {
+                "advert_rcvd": 0, "advert_sent": 75, "become_master": 1, "release_master": 0,
+                "pri_zero_rcvd": 0, "pri_zero_sent": 0, "lower_rcvd": 0, "lower_unanswered": 0,
+                "addr_list_mismatch": 0, "no_link_local": 0, "checksum_other_form": 0, "restored": 0,
+                "skipped": 0, "announced": 5, "rejected": {"checksum": 2}
+            }
+        }],
+        "scripts": [], "interfaces": [],
+        "engine": {
+            "wakes": 1, "worst_late_s": 0.0, "dropped_notices": 0, "send_errors": 0,
+            "realtime": false, "locked": false
+        },
+        "warnings": ["lvs: not handled"]
+    }))
+    .expect("the form of a snapshot")
+}
+
+#[test]
+fn help_and_version_succeed_on_stdout() {
+    for words in [&["--help"][..], &["-h"], &["run", "--help"]] {
+        let output = exits(words, 0);
+        assert!(text(&output.stdout).contains("Usage:"), "{words:?}");
+        assert!(output.stderr.is_empty(), "{words:?}");
+    }
+    for words in [&["--version"][..], &["-V"]] {
+        let output = exits(words, 0);
+        let version = format!("mainstay {}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!(text(&output.stdout), version);
+    }
+}
+
+#[test]
+fn misuse_exits_64_with_words_on_stderr() {
+    for words in [
+        &[][..],
+        &["no-such-command"],
+        &["status", "--no-such-flag"],
+        &["run", "--log-format", "xml"],
+        &["run", "--log-level"],
+        &["check"],
+    ] {
+        let output = exits(words, 64);
+        assert!(output.stdout.is_empty(), "{words:?}");
+        let said = text(&output.stderr);
+        assert!(said.contains("Usage:") || said.contains("--help"), "{said}");
+    }
+}
+
+#[test]
+fn status_without_a_daemon_says_so_and_how_to_find_one() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let output = exits(&["status", "--runtime-dir", path(dir.path())], 1);
+    let said = text(&output.stderr);
+    assert!(said.contains("mainstay is not running"), "{said}");
+    assert!(said.contains(path(dir.path())), "{said}");
+    assert!(said.contains("--runtime-dir"), "{said}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn status_prints_a_table_an_instance_or_json() {
+    let daemon = Daemon::with(snapshot());
+    let place = ["--runtime-dir", daemon.dir()];
+
+    let table = exits(&[&["status"], &place[..]].concat(), 0);
+    let said = text(&table.stdout);
+    assert!(
+        said.starts_with("INSTANCE  INTERFACE  VRID  STATE "),
+        "{said}"
+    );
+    assert!(said.contains("101 (base 103)"), "{said}");
+    assert!(said.contains("1 min 15 s"), "{said}");
+    assert!(said.contains("warning: lvs: not handled"), "{said}");
+    assert!(!said.contains('\x1b'), "no colour into a pipe: {said}");
+
+    let one = exits(&[&["status", "VI_1"], &place[..]].concat(), 0);
+    let said = text(&one.stdout);
+    assert!(said.starts_with("VI_1: MASTER for 1 min 15 s\n"), "{said}");
+    assert!(said.contains("10.0.0.9/24"), "{said}");
+    assert!(said.contains("adverts refused: checksum"), "{said}");
+
+    for words in [&["status", "--json"][..], &["status", "VI_1", "--json"]] {
+        let json = exits(&[words, &place[..]].concat(), 0);
+        let value: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+        assert_eq!(value["form"], FORM);
+        assert_eq!(value["instances"][0]["state"], "MASTER");
+        assert_eq!(value["instances"][0]["counters"]["rejected"]["checksum"], 2);
+    }
+
+    for words in [&["status", "VI_9"][..], &["status", "VI_9", "--json"]] {
+        let unknown = exits(&[words, &place[..]].concat(), 1);
+        let said = text(&unknown.stderr);
+        assert!(
+            said.contains("no instance VI_9 (there are: VI_1)"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure_and_a_full_disk_is() {
+    // Far more than a pipe holds.
+    let mut large = snapshot();
+    large.interfaces = (0..20_000)
+        .map(|number| LinkView {
+            name: format!("eth{number}").into(),
+            index: Some(number),
+            up: true,
+            rejected: vec![],
+        })
+        .collect();
+    let daemon = Daemon::with(large);
+    let words = ["status", "--json", "--runtime-dir", daemon.dir()];
+    let mut child = mainstay(&words)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(text(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(0));
+
+    let full = File::options()
+        .write(true)
+        .open("/dev/full")
+        .expect("Linux has it");
+    let output = mainstay(&words).stdout(full).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains("cannot write to standard output"), "{said}");
+
+    let help = mainstay(&["--help"])
+        .stdout(
+            File::options()
+                .write(true)
+                .open("/dev/full")
+                .expect("Linux has it"),
+        )
+        .output()
+        .expect("it starts");
+    assert_eq!(help.status.code(), Some(1));
+    assert!(!text(&help.stderr).contains("panicked"));
+}
+
+#[test]
+fn a_socket_that_is_not_ours_to_use_exits_4_and_names_the_group() {
+    let daemon = Daemon::with(snapshot());
+    let socket = daemon.dir.path().join("control.sock");
+    let output = if nix::unistd::geteuid().is_root() {
+        // Somebody else, with a copy of the binary where somebody else can reach it.
+        fs::set_permissions(daemon.dir.path(), Permissions::from_mode(0o755)).expect("opened");
+        let copy = daemon.dir.path().join("mainstay");
+        fs::copy(env!("CARGO_BIN_EXE_mainstay"), &copy).expect("copied");
+        Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(&copy)
+            .args(["status", "--runtime-dir", daemon.dir()])
+            .output()
+            .expect("util-linux is there")
+    } else {
+        fs::set_permissions(&socket, Permissions::from_mode(0)).expect("closed");
+        output(&["status", "--runtime-dir", daemon.dir()])
+    };
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("permission denied"), "{said}");
+    assert!(said.contains("member of group"), "{said}");
+}

@@ -165,6 +165,12 @@ impl Injector {
         let _ = self.socket.send_to(&message, &SockAddr::from(to));
     }
 
+    /// Sends bytes with the options of the last advert.
+    pub fn send_prepared(&self, message: &[u8]) {
+        let to = SocketAddr::from((Ipv4Addr::new(224, 0, 0, 18), 0));
+        let _ = self.socket.send_to(message, &SockAddr::from(to));
+    }
+
     /// Sends bytes as they are.
     pub fn send_bytes(&self, message: &[u8]) {
         let to = SocketAddr::from((Ipv4Addr::new(224, 0, 0, 18), 0));

@@ -240,7 +240,10 @@ fn bare_loop() -> f64 {
     std::thread::spawn(move || {
         let spent = || {
             let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-            text.split(' ').next().and_then(|w| w.parse::<f64>().ok()).unwrap()
+            text.split(' ')
+                .next()
+                .and_then(|w| w.parse::<f64>().ok())
+                .unwrap()
         };
         let (before, mut next, turns) = (spent(), std::time::Instant::now(), 200);
         for _ in 0..turns {
@@ -415,7 +418,8 @@ fn main() -> ExitCode {
         eprintln!("versus: needs root and keepalived (as root: make deps)");
         return ExitCode::FAILURE;
     }
-    let parts: [(&str, fn(Kind, &mut Figures)); 3] = [
+    type Part = fn(Kind, &mut Figures);
+    let parts: [(&str, Part); 3] = [
         ("sending", sending),
         ("receiving", receiving),
         ("takeover", takeover),
@@ -433,7 +437,10 @@ fn main() -> ExitCode {
         "\n255 virtual routers on one link; {ROUNDS} rounds in turn; load at the end {}",
         load.trim()
     );
-    println!("a bare loop of sendto on a raw socket: {:.3} us per advert", bare_loop());
+    println!(
+        "a bare loop of sendto on a raw socket: {:.3} us per advert",
+        bare_loop()
+    );
     report(&ours, &theirs)
 }
 

@@ -8,6 +8,7 @@
     unreachable_pub,
     clippy::unwrap_used,
     clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
     missing_docs
 )]
 

@@ -243,11 +243,11 @@ fn work(batch: Vec<Test>, args: &Args, mut done: impl FnMut(&'static str, Durati
         if running.is_empty() {
             return;
         }
-        if let Ok((name, outcome)) = rx.recv_timeout(Duration::from_secs(1)) {
-            if let Some(at) = running.iter().position(|(n, _)| *n == name) {
-                let (name, since) = running.swap_remove(at);
-                done(name, since.elapsed(), outcome);
-            }
+        if let Ok((name, outcome)) = rx.recv_timeout(Duration::from_secs(1))
+            && let Some(at) = running.iter().position(|(n, _)| *n == name)
+        {
+            let (name, since) = running.swap_remove(at);
+            done(name, since.elapsed(), outcome);
         }
         running.retain(|(name, since)| {
             let over = since.elapsed() > LIMIT;

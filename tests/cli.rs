@@ -268,11 +268,88 @@ fn a_socket_that_is_not_ours_to_use_exits_4_and_names_the_group() {
             .output()
             .expect("util-linux is there")
     } else {
-        fs::set_permissions(&socket, Permissions::from_mode(0)).expect("closed");
+        fs::set_permissions(&socket, Permissions::from_mode(0o000)).expect("closed");
         output(&["status", "--runtime-dir", daemon.dir()])
     };
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(4), "{said}");
     assert!(said.contains("permission denied"), "{said}");
     assert!(said.contains("member of group"), "{said}");
+}
+
+const GOOD: &str = "\
+vrrp_instance VI_1 {
+    interface eth0
+    virtual_router_id 51
+    virtual_ipaddress {
+        10.0.0.9/24
+    }
+}
+";
+
+/// A folder with one file of this text.
+fn file(text: &str) -> (TempDir, String) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("test.conf");
+    fs::write(&file, text).expect("written");
+    let name = path(&file).to_owned();
+    (dir, name)
+}
+
+#[test]
+fn check_exits_0_for_a_sound_file() {
+    let (_dir, good) = file(GOOD);
+    let output = exits(&["check", &good], 0);
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn check_exits_1_for_a_warning_unless_lenient() {
+    let (_dir, odd) =
+        file(&GOOD.replace("virtual_ipaddress {", "nonsense 3\n    virtual_ipaddress {"));
+    let output = exits(&["check", &odd], 1);
+    let said = text(&output.stdout);
+    assert!(said.contains(&format!("{odd}:4:5")), "{said}");
+    assert!(said.contains("nonsense"), "{said}");
+    exits(&["check", "--lenient", &odd], 0);
+}
+
+#[test]
+fn check_exits_2_for_an_error_and_shows_file_line_and_column() {
+    let (_dir, broken) =
+        file(&GOOD.replace("    virtual_router_id 51", "    virtual_router_id 999"));
+    let output = exits(&["check", &broken], 2);
+    let said = text(&output.stdout);
+    assert!(said.contains(&format!("{broken}:3:")), "{said}");
+    assert!(
+        said.contains("virtual_router_id 999"),
+        "the source line is shown: {said}"
+    );
+    exits(&["check", "--lenient", &broken], 2);
+
+    let (_other, good) = file(GOOD);
+    exits(&["check", &good, &broken], 2);
+
+    let json = exits(&["check", "--json", &good, &broken], 2);
+    let value: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(value["files"][0]["path"], good);
+    let found = value["files"][1]["diagnostics"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|one| one["line"] == 3)
+        .expect("the finding of line 3");
+    assert_eq!(found["file"], broken);
+    assert_eq!(found["severity"], "error");
+}
+
+#[test]
+fn a_missing_file_is_an_error_of_the_configuration() {
+    let output = exits(&["check", "/nonexistent/mainstay.conf"], 2);
+    let said = text(&output.stdout);
+    assert!(said.contains("/nonexistent/mainstay.conf"), "{said}");
+    assert!(
+        said.contains("No such file") || said.contains("no such file"),
+        "{said}"
+    );
 }

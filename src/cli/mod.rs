@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod check;
 mod out;
 mod run;
 mod status;
@@ -37,6 +38,10 @@ struct Cli {
 enum Command {
     /// Run the daemon in the foreground.
     Run(run::RunArgs),
+    /// Judge configuration files; needs no root, no network and no interfaces.
+    ///
+    /// Exits with 0 if there are at most notes, 1 with warnings, 2 with errors.
+    Check(check::CheckArgs),
     /// Show the running daemon's state.
     Status(status::StatusArgs),
 }
@@ -66,6 +71,7 @@ pub fn main() -> ExitCode {
     };
     match cli.command {
         Command::Run(args) => run::main(args),
+        Command::Check(args) => check::main(&args),
         Command::Status(args) => status::main(&args),
     }
 }

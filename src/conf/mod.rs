@@ -1,1 +1,284 @@
 //! Text to settings: the keepalived language, with a diagnostic for everything that is not understood.
+//!
+//! The way of a word: [`source`] knows where each byte stands; `reader` follows includes, conditions,
+//! variables and loops; `lexer` makes words and braces; `block` makes a tree; `audit` holds it against
+//! the table in [`keywords`]; `global`, `script`, `router`, `address` and `track` read values; `settle`
+//! makes an instance that can run; `check` looks at all of them together. Nothing here knows a socket,
+//! an interface or a user; only [`source`] opens files.
+
+mod address;
+mod audit;
+mod block;
+mod check;
+pub mod diag;
+mod global;
+pub mod keywords;
+mod lexer;
+mod reader;
+mod router;
+mod script;
+mod settle;
+pub mod source;
+mod track;
+mod value;
+mod vars;
+
+pub use diag::{Diagnostic, Severity, exit_code, render};
+pub use source::{Sources, Span};
+
+use crate::model::settings::{RouterSettings, Settings};
+use block::Node;
+use diag::Diags;
+use lexer::Word;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// How a configuration is to be read.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Options {
+    /// What `@id` lines are compared with; `None` is the host's name up to the first dot.
+    pub config_id: Option<String>,
+    /// Seed of `${_RANDOM}` until `random_seed` gives another.
+    pub seed: u64,
+    /// Demand of every include what `includea` demands.
+    pub all_include_checks: bool,
+}
+
+/// A configuration as far as it could be read.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The settings; `None` if a diagnostic refuses them.
+    pub settings: Option<Settings>,
+    /// Everything there is to say, in source order.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The files it came from.
+    pub sources: Sources,
+    /// It configures load balancing, which is not handled here.
+    pub lvs: bool,
+}
+
+/// Reads a file and what it includes.
+pub fn load(path: &Path, options: &Options) -> Loaded {
+    let mut sources = Sources::default();
+    let mut diags = Diags::default();
+    let name = path.display().to_string();
+    match source::read(path, sources.room()) {
+        Ok(found) => {
+            let file = sources.add(&name, found.text);
+            if found.executable {
+                let at = Span {
+                    file,
+                    ..Span::default()
+                };
+                diags.push(
+                    Diagnostic::warning(
+                        "executable-file",
+                        at,
+                        "keepalived does not read a configuration with an execute bit; it is read here",
+                    )
+                    .help(format!("chmod a-x {name}")),
+                );
+            }
+            finish(file, Some(path), options, true, sources, diags)
+        }
+        Err(why) => {
+            let file = sources.add(&name, String::new());
+            let at = Span {
+                file,
+                ..Span::default()
+            };
+            let what = format!("{name} cannot be read: {why}");
+            diags.push(Diagnostic::refusal("unreadable", at, what));
+            Loaded {
+                settings: None,
+                diagnostics: diags.finish(),
+                sources,
+                lvs: false,
+            }
+        }
+    }
+}
+
+/// Reads a text; includes are not followed.
+pub fn load_str(name: &str, text: &str, options: &Options) -> Loaded {
+    let mut sources = Sources::default();
+    let mut diags = Diags::default();
+    if text.len() > source::MAX_BYTES {
+        let file = sources.add(name, String::new());
+        let at = Span {
+            file,
+            ..Span::default()
+        };
+        let what = source::Unreadable::TooLarge.to_string();
+        diags.push(Diagnostic::refusal("unreadable", at, what));
+        return Loaded {
+            settings: None,
+            diagnostics: diags.finish(),
+            sources,
+            lvs: false,
+        };
+    }
+    let file = sources.add(name, text.to_owned());
+    finish(file, None, options, false, sources, diags)
+}
+
+fn finish(
+    file: u32,
+    path: Option<&Path>,
+    options: &Options,
+    follow: bool,
+    mut sources: Sources,
+    mut diags: Diags,
+) -> Loaded {
+    let mut reader = reader::Reader::new(options, follow, &mut sources, &mut diags);
+    reader.text(file, path.map(Path::to_path_buf));
+    let builder = reader.builder;
+    let nodes = builder.finish(&mut diags);
+    let audit = audit::Audit::run(&nodes, &mut diags);
+    let settings = settings(&nodes, &mut diags);
+    let diagnostics = diags.finish();
+    Loaded {
+        settings: (!diagnostics.iter().any(|d| d.refuses)).then_some(settings),
+        diagnostics,
+        sources,
+        lvs: audit.servers,
+    }
+}
+
+/// The top-level blocks of one keyword.
+fn blocks<'n>(nodes: &'n [Node], name: &'static str) -> impl Iterator<Item = &'n Node> {
+    nodes
+        .iter()
+        .filter(move |n| n.row.is_some() && n.block.is_some() && n.name() == name)
+}
+
+fn settings(nodes: &[Node], diags: &mut Diags) -> Settings {
+    let mut global = global::Global::default();
+    for node in blocks(nodes, "global_defs") {
+        global.read(node, diags);
+    }
+    note_late_defaults(nodes, diags);
+    let mut checks = track::Checks::new();
+    for node in blocks(nodes, "vrrp_script") {
+        if let Some(check) = script::check(node, diags) {
+            checks.add(check, diags);
+        }
+    }
+    let routers = routers(nodes, &global, &mut checks, diags);
+    checks.note_unused(diags);
+    note_script_security(nodes, &global, diags);
+    let list = std::mem::take(&mut checks.list);
+    Settings {
+        checks: list
+            .into_iter()
+            .map(|check| {
+                let mut settings = check.settings;
+                if settings.command.user.is_none() {
+                    settings.command.user.clone_from(&global.script_user);
+                }
+                Arc::new(settings)
+            })
+            .collect(),
+        global: global.settings,
+        routers,
+    }
+}
+
+fn routers(
+    nodes: &[Node],
+    global: &global::Global,
+    checks: &mut track::Checks,
+    diags: &mut Diags,
+) -> Vec<Arc<RouterSettings>> {
+    let mut routers = Vec::new();
+    let mut names: HashMap<&str, Span> = HashMap::new();
+    let mut taken = check::Taken::default();
+    for node in blocks(nodes, "vrrp_instance") {
+        let Some(name) = node.args().first() else {
+            continue;
+        };
+        if let Some(before) = names.get(&*name.text) {
+            diags.push(second_instance(name, *before));
+            continue;
+        }
+        names.insert(&name.text, name.span);
+        let draft = router::draft(name, node, diags);
+        let place = draft.vrid.map_or(draft.span, |(_, span)| span);
+        if let Some(router) = settle::settle(draft, global, checks, diags)
+            && taken.take(&router, place, diags)
+        {
+            routers.push(Arc::new(router));
+        }
+    }
+    routers
+}
+
+fn second_instance(name: &Word, before: Span) -> Diagnostic {
+    Diagnostic::error(
+        "duplicate-name",
+        name.span,
+        format!("a second vrrp_instance {}; it is not read", name.text),
+    )
+    .related(before, "first here")
+    .help("give each instance a name of its own")
+}
+
+/// keepalived takes these defaults at start wherever they stand, but after a reload only those that
+/// stand before the instance.
+fn note_late_defaults(nodes: &[Node], diags: &mut Diags) {
+    let first = nodes
+        .iter()
+        .position(|n| n.row.is_some() && n.name() == "vrrp_instance");
+    let Some((index, instance)) = first.and_then(|i| Some((i, nodes.get(i)?))) else {
+        return;
+    };
+    for node in blocks(nodes.get(index..).unwrap_or(&[]), "global_defs") {
+        let default = node.children().iter().find(|c| {
+            c.row.is_some()
+                && (c.name().starts_with("vrrp_garp_master")
+                    || matches!(
+                        c.name(),
+                        "vrrp_down_timer_adverts"
+                            | "vrrp_min_garp"
+                            | "vrrp_check_unicast_src"
+                            | "vrrp_skip_check_adv_addr"
+                            | "v3_checksum_as_v2"
+                    ))
+        });
+        if let Some(default) = default {
+            diags.push(
+                Diagnostic::note(
+                    "late-defaults",
+                    default.span(),
+                    "keepalived takes this default at start but forgets it at a reload, because an instance \
+                     stands before it; here it always counts",
+                )
+                .related(instance.span(), "instance here")
+                .help("move global_defs to the top of the file"),
+            );
+        }
+    }
+}
+
+fn note_script_security(nodes: &[Node], global: &global::Global, diags: &mut Diags) {
+    if global.settings.script_security {
+        return;
+    }
+    let command = |n: &&Node| n.row.is_some_and(|r| r.command) && !n.args().is_empty();
+    let first = nodes
+        .iter()
+        .filter(|n| matches!(n.name(), "vrrp_script" | "vrrp_instance"))
+        .flat_map(Node::children)
+        .find(command);
+    if let Some(node) = first {
+        diags.push(
+            Diagnostic::note(
+                "script-security",
+                node.span(),
+                "scripts are used while enable_script_security is off",
+            )
+            .help("add enable_script_security and script_user to global_defs"),
+        );
+    }
+}

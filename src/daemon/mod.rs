@@ -1,4 +1,17 @@
 //! Assembly: three threads and a runner process.
+//!
+//! The engine thread ([`engine_thread`]) owns the sockets and the engine and never waits for
+//! anybody. The kernel-hands thread ([`crate::os::hands`]) writes addresses. The service thread
+//! ([`service_thread`]), which is the first, does everything slow, and starts programs through the
+//! runner process ([`crate::scripts::runner`]). [`bridge`] is what they say to each other.
+
+mod bridge;
+mod config;
+mod engine_thread;
+mod neighbours;
+mod perform;
+mod service_thread;
+mod start;
 
 use crate::obs::log::LogOptions;
 use std::path::PathBuf;
@@ -21,13 +34,7 @@ pub struct RunOptions {
     pub config_id: Option<String>,
 }
 
-/// Runs the daemon until it is told to stop.
+/// Runs the daemon until it is told to stop; the exit code is the process's.
 pub fn run(options: RunOptions) -> ExitCode {
-    use std::io::Write;
-    let _ = writeln!(
-        std::io::stderr(),
-        "{}: the daemon is not assembled in this build",
-        options.file.display()
-    );
-    ExitCode::from(1)
+    start::run(options)
 }

@@ -1,6 +1,6 @@
 //! Tell: notices become log events.
 //!
-//! One way for every line, ours and that of any `tracing` macro elsewhere: event, [`line::Line`],
+//! One way for every line, ours and that of any `tracing` macro elsewhere: event, a plain `Line`,
 //! bytes in the chosen form, a bounded queue, a thread of its own that may be blocked by whoever
 //! reads the log. Nobody else ever is. Called by `daemon` from the service thread.
 

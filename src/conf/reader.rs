@@ -1,0 +1,670 @@
+//! Files to lines to items: includes, conditional lines, variables and loops, in keepalived's order.
+
+use super::Options;
+use super::block::Builder;
+use super::diag::{Diagnostic, Diags};
+use super::keywords;
+use super::lexer::{self, Line, blank, decomment};
+use super::source::{self, Sources, Span, Unreadable};
+use super::vars::{self, Meaning, Passes, Value, Vars};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Files may include each other so deep.
+const MAX_INCLUDE: usize = 32;
+/// So many files in all.
+const MAX_FILES: usize = 4096;
+/// Loops and definitions may stand in each other so deep.
+const MAX_DEPTH: usize = 32;
+/// Lines that loops and definitions may generate.
+const MAX_GENERATED: usize = 400_000;
+/// References replaced in one line.
+const MAX_REPLACED: usize = 256;
+/// Bytes of a line after replacement.
+const MAX_LINE: usize = 16 << 10;
+
+/// What must hold of an include for the program to start (`include_check`).
+#[derive(Clone, Copy, Default)]
+struct Checks {
+    read: bool,
+    found: bool,
+    wildcard: bool,
+    brace: bool,
+}
+
+impl Checks {
+    const ALL: Self = Self {
+        read: true,
+        found: true,
+        wildcard: true,
+        brace: true,
+    };
+
+    fn or(self, other: Self) -> Self {
+        Self {
+            read: self.read || other.read,
+            found: self.found || other.found,
+            wildcard: self.wildcard || other.wildcard,
+            brace: self.brace || other.brace,
+        }
+    }
+
+    /// What `include`, `includer` ... demand; `None` for another word.
+    fn of_keyword(word: &str) -> Option<Self> {
+        let read = Self {
+            read: true,
+            ..Self::default()
+        };
+        Some(match word {
+            "include" => Self::default(),
+            "includer" => read,
+            "includem" => Self {
+                found: true,
+                ..read
+            },
+            "includew" => Self {
+                found: true,
+                wildcard: true,
+                ..read
+            },
+            "includeb" => Self {
+                brace: true,
+                ..read
+            },
+            "includea" => Self::ALL,
+            _ => return None,
+        })
+    }
+}
+
+/// A definition continued over several lines.
+struct Collecting {
+    name: String,
+    span: Span,
+    lines: Vec<Line<'static>>,
+}
+
+/// Reads files into a [`Builder`].
+pub(super) struct Reader<'a> {
+    /// Where texts are kept.
+    pub(super) sources: &'a mut Sources,
+    /// Where findings go.
+    pub(super) diags: &'a mut Diags,
+    /// Where items go.
+    pub(super) builder: Builder,
+    config_id: String,
+    vars: Vars,
+    collecting: Option<Collecting>,
+    generated: usize,
+    /// Files being read, innermost last, and whether includes may be followed.
+    stack: Vec<PathBuf>,
+    follow: bool,
+    checks: Checks,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader; `follow` allows it to open included files.
+    pub(super) fn new(
+        options: &Options,
+        follow: bool,
+        sources: &'a mut Sources,
+        diags: &'a mut Diags,
+    ) -> Self {
+        let config_id = match &options.config_id {
+            Some(id) => id.clone(),
+            None if follow => source::node_name(),
+            None => String::new(),
+        };
+        let checks = if options.all_include_checks {
+            Checks::ALL
+        } else {
+            Checks::default()
+        };
+        Self {
+            sources,
+            diags,
+            builder: Builder::default(),
+            vars: Vars::new(&config_id, options.seed),
+            config_id,
+            collecting: None,
+            generated: 0,
+            stack: Vec::new(),
+            follow,
+            checks,
+        }
+    }
+
+    /// Reads one text that is already among the sources.
+    pub(super) fn text(&mut self, file: u32, path: Option<PathBuf>) {
+        let text = self.sources.text(file);
+        let directory = path
+            .as_deref()
+            .and_then(Path::parent)
+            .map(|d| d.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let outer = self.vars.set("_PWD", Value::Text(directory));
+        let checks = self.checks;
+        self.stack.push(path.unwrap_or_default());
+        if let Some(at) = text.find('\u{fffd}') {
+            self.diags.push(
+                Diagnostic::note(
+                    "not-utf8",
+                    Span {
+                        file,
+                        at: source::number(at),
+                        len: 3,
+                    },
+                    "this file is not UTF-8; bytes that are not are shown and read as this sign",
+                )
+                .help("convert the file: iconv -f latin1 -t utf-8"),
+            );
+        }
+        let mut at = 0;
+        for raw in text.split_inclusive('\n') {
+            self.physical(raw, file, at);
+            at += raw.len();
+        }
+        if let Some(open) = self.collecting.take() {
+            self.diags.push(
+                Diagnostic::error(
+                    "unfinished-definition",
+                    open.span,
+                    format!("the file ends inside the definition of ${}", open.name),
+                )
+                .help("the last line of a definition has no \\ at its end"),
+            );
+        }
+        self.stack.pop();
+        self.checks = checks;
+        self.vars.restore("_PWD", outer);
+    }
+
+    fn physical(&mut self, raw: &str, file: u32, at: usize) {
+        let raw = raw.trim_end_matches(['\n', '\r']);
+        let mut line = Line::direct(raw, file, at);
+        if raw.contains('\0') {
+            self.diags.push(
+                Diagnostic::warning(
+                    "nul-byte",
+                    line.whole(),
+                    "a line with a NUL byte is not read",
+                )
+                .help("remove the byte, or the file if it is not text"),
+            );
+            return;
+        }
+        // Additions of ours stand in comments, which keepalived ignores.
+        let lead = raw.len() - raw.trim_start_matches(blank).len();
+        if let Some(rest) = raw[lead..].strip_prefix("#@mainstay")
+            && rest.starts_with(blank)
+        {
+            line = line.part(raw.len() - rest.len(), raw.len());
+        }
+        let line = decomment(line, self.diags);
+        if self.collecting.is_some() {
+            self.collect(&line);
+        } else if !line.text.is_empty() {
+            self.line(line, 0);
+        }
+    }
+
+    fn collect(&mut self, line: &Line<'_>) {
+        let Some(mut open) = self.collecting.take() else {
+            return;
+        };
+        let (kept, more) = match line.text.strip_suffix('\\') {
+            Some(text) => (line.part(0, text.len()).trim(), true),
+            None => (line.clone(), false),
+        };
+        if !kept.text.is_empty() {
+            open.lines.push(kept.owned());
+        }
+        if more {
+            self.collecting = Some(open);
+        } else {
+            self.vars.set(&open.name, Value::Lines(open.lines.into()));
+        }
+    }
+
+    /// One line after its comment is gone: condition, definition, loop, references, include, items.
+    fn line(&mut self, line: Line<'_>, depth: usize) {
+        if depth > 0 && !self.may_generate(&line, depth) {
+            return;
+        }
+        let Some(line) = self.condition(line) else {
+            return;
+        };
+        if let Some((name, from)) = vars::definition(&line.text) {
+            let value = line.part(from, line.text.len()).trim();
+            if value.text == "\\" {
+                self.collecting = Some(Collecting {
+                    name: name.to_owned(),
+                    span: line.whole(),
+                    lines: Vec::new(),
+                });
+            } else {
+                self.vars.set(name, Value::Text(value.text.into_owned()));
+            }
+            return;
+        }
+        if let Some(close) = vars::loop_head(&line.text) {
+            self.repeat(&line, close, depth);
+            return;
+        }
+        let before = line.text.chars().next();
+        let line = match self.substitute(line) {
+            Substituted::Same(line) => line,
+            Substituted::Changed(line) => {
+                let line = decomment(line, self.diags);
+                let first = line.text.chars().next();
+                // The manual lets a variable bring a condition, a loop or a definition with it.
+                if before == Some('$') && matches!(first, Some('@' | '~' | '$')) {
+                    self.line(line, depth + 1);
+                    return;
+                }
+                line
+            }
+            Substituted::Lines(first, lines) => {
+                if let Some(first) = first {
+                    self.line(first, depth + 1);
+                }
+                for line in lines.iter().skip(1) {
+                    if self.generated > MAX_GENERATED {
+                        return;
+                    }
+                    self.line(line.clone(), depth + 1);
+                }
+                return;
+            }
+            Substituted::Dropped => return,
+        };
+        if !self.directive(&line) {
+            let Self { builder, diags, .. } = self;
+            let mut found = Vec::new();
+            lexer::items(&line, keywords::is_command, diags, &mut |item| {
+                found.push(item);
+            });
+            for item in found {
+                builder.push(item, diags);
+            }
+        }
+    }
+
+    fn may_generate(&mut self, line: &Line<'_>, depth: usize) -> bool {
+        if self.generated < MAX_GENERATED && depth <= MAX_DEPTH {
+            self.generated += 1;
+            return true;
+        }
+        if self.generated <= MAX_GENERATED {
+            self.generated = MAX_GENERATED + 1;
+            self.diags.push(Diagnostic::error(
+                "endless-expansion",
+                line.whole(),
+                format!(
+                    "loops and definitions generate more than {MAX_GENERATED} lines or stand in each \
+                     other more than {MAX_DEPTH} deep; what follows from here is left out"
+                ),
+            ));
+        }
+        false
+    }
+
+    /// `@id` and `@^id`: the line without the condition, or nothing.
+    fn condition<'t>(&mut self, line: Line<'t>) -> Option<Line<'t>> {
+        let Some(rest) = line.text.strip_prefix('@') else {
+            return Some(line);
+        };
+        let end = rest.find(blank).unwrap_or(rest.len());
+        let (id, wanted) = match rest[..end].strip_prefix('^') {
+            Some(id) => (id, false),
+            None => (&rest[..end], true),
+        };
+        if id.starts_with('!') || id.is_empty() {
+            self.diags.push(
+                Diagnostic::warning(
+                    "bad-condition",
+                    line.span(0, end + 1),
+                    "a condition without a name; the line is not read",
+                )
+                .help("write @NAME for one machine or @^NAME for all others"),
+            );
+            return None;
+        }
+        if (id == self.config_id) == wanted {
+            let line = line.part(end + 1, line.text.len()).trim();
+            (!line.text.is_empty()).then_some(line)
+        } else {
+            None
+        }
+    }
+
+    fn repeat(&mut self, line: &Line<'_>, close: usize, depth: usize) {
+        let mut head = match self.substitute(line.part(0, close)) {
+            Substituted::Same(head) | Substituted::Changed(head) => head.owned(),
+            Substituted::Lines(..) | Substituted::Dropped => return,
+        };
+        head.append(&line.part(close, line.text.len()));
+        let spec = match vars::parse_loop(&head.text) {
+            Ok(spec) => spec,
+            Err(why) => {
+                let span = line.span(0, (close + 1).min(line.text.len()));
+                self.diags.push(Diagnostic::error(
+                    "bad-loop",
+                    span,
+                    format!("this loop is not understood: {why}"),
+                ));
+                return;
+            }
+        };
+        let body = head.part(spec.body, head.text.len()).trim();
+        let pass = |this: &mut Self, values: &[String]| {
+            let old: Vec<_> = spec
+                .names
+                .iter()
+                .zip(values)
+                .map(|(name, value)| (name, this.vars.set(name, Value::Text(value.clone()))))
+                .collect();
+            this.line(body.clone(), depth + 1);
+            for (name, value) in old.into_iter().rev() {
+                this.vars.restore(name, value);
+            }
+            depth < MAX_DEPTH && this.generated <= MAX_GENERATED
+        };
+        match &spec.passes {
+            Passes::List(list) => {
+                for values in list {
+                    if !pass(self, values) {
+                        return;
+                    }
+                }
+            }
+            Passes::Count {
+                from,
+                step,
+                last,
+                hex,
+            } => {
+                let mut now = *from;
+                while (*step > 0 && now <= *last) || (*step < 0 && now >= *last) {
+                    let text = if *hex {
+                        format!("{now:x}")
+                    } else {
+                        now.to_string()
+                    };
+                    if !pass(self, &[text]) {
+                        return;
+                    }
+                    match now.checked_add(*step) {
+                        Some(next) => now = next,
+                        None => return,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Replaces references; what is inserted is looked at again.
+    fn substitute<'t>(&mut self, mut line: Line<'t>) -> Substituted<'t> {
+        let mut replaced = 0;
+        let mut at = 0;
+        while let Some(found) = line.text[at..].find('$') {
+            at += found;
+            let Some(reference) = vars::reference(&line.text[at..]) else {
+                at += 1;
+                continue;
+            };
+            let end = at + reference.len;
+            let span = line.span(at, end);
+            let text = match self.vars.meaning(reference) {
+                Meaning::Text(text) => text,
+                Meaning::Lines(lines) if end == line.text.len() => {
+                    let mut first = line.part(0, at).owned();
+                    if let Some(line) = lines.first() {
+                        first.append(line);
+                    }
+                    let first = (!first.text.is_empty()).then_some(first);
+                    return Substituted::Lines(first, lines);
+                }
+                Meaning::Lines(_) => {
+                    let text = format!(
+                        "${} has several lines; it can only stand at the end of a line",
+                        reference.name
+                    );
+                    self.diags
+                        .push(Diagnostic::error("bad-reference", span, text));
+                    at = end;
+                    continue;
+                }
+                Meaning::Undefined => {
+                    self.undefined(&line, at, reference, span);
+                    at = end;
+                    continue;
+                }
+                Meaning::Malformed(form) => {
+                    self.diags
+                        .push(Diagnostic::error("bad-reference", span, form));
+                    at = end;
+                    continue;
+                }
+            };
+            replaced += 1;
+            if replaced > MAX_REPLACED || line.text.len() + text.len() > MAX_LINE {
+                self.diags.push(
+                    Diagnostic::error(
+                        "endless-expansion",
+                        span,
+                        format!("replacing ${} makes this line too long", reference.name),
+                    )
+                    .help("does the definition refer to itself?"),
+                );
+                return Substituted::Dropped;
+            }
+            let mut out = line.part(0, at).owned();
+            out.append_for(&text, span);
+            out.append(&line.part(end, line.text.len()));
+            line = out;
+        }
+        if replaced == 0 {
+            Substituted::Same(line)
+        } else {
+            Substituted::Changed(line)
+        }
+    }
+
+    fn undefined(
+        &mut self,
+        line: &Line<'_>,
+        at: usize,
+        reference: vars::Reference<'_>,
+        span: Span,
+    ) {
+        let quoted = line.text[..at].matches('"').count() % 2 == 1;
+        let name = reference.name;
+        let text = format!("${name} is not defined; it is left as written");
+        let code = "undefined-variable";
+        self.diags.push(if reference.braced && !quoted {
+            Diagnostic::error(code, span, text).help(format!(
+                "define it above with ${name}=value at the start of a line"
+            ))
+        } else {
+            Diagnostic::note(code, span, text)
+        });
+    }
+
+    /// Directives for the reader itself. `true` if the line needs nothing more.
+    fn directive(&mut self, line: &Line<'_>) -> bool {
+        let text: &str = &line.text;
+        let end = text.find(blank).unwrap_or(text.len());
+        let rest = text[end..].trim_matches(blank);
+        match &text[..end] {
+            "include_check" => {
+                self.include_check(line, rest);
+                false
+            }
+            "random_seed" => {
+                if let Ok(seed) = rest.parse() {
+                    self.vars.seed(seed);
+                }
+                false
+            }
+            word => match Checks::of_keyword(word) {
+                Some(checks) => {
+                    let pattern = rest.trim_matches('"').to_owned();
+                    self.include(line.whole(), &pattern, checks.or(self.checks));
+                    true
+                }
+                None => false,
+            },
+        }
+    }
+
+    fn include_check(&mut self, line: &Line<'_>, rest: &str) {
+        if rest.is_empty() {
+            self.checks = Checks::ALL;
+        }
+        for (index, word) in rest.split(blank).filter(|w| !w.is_empty()).enumerate() {
+            let (name, on) = match (word.strip_prefix('+'), word.strip_prefix('-')) {
+                (Some(name), _) => (name, true),
+                (None, Some(name)) => (name, false),
+                (None, None) => {
+                    if index == 0 {
+                        self.checks = Checks {
+                            read: true,
+                            ..Checks::default()
+                        };
+                    }
+                    (word, true)
+                }
+            };
+            let flag = match name {
+                "read" | "readable" => &mut self.checks.read,
+                "match" => &mut self.checks.found,
+                "wildcard_match" => &mut self.checks.wildcard,
+                "brace_match" => &mut self.checks.brace,
+                _ => {
+                    let text = format!(
+                        "`{name}` is no check of includes; expected read, match, wildcard_match or brace_match"
+                    );
+                    self.diags
+                        .push(Diagnostic::warning("bad-value", line.whole(), text));
+                    continue;
+                }
+            };
+            *flag = on;
+        }
+    }
+
+    fn include(&mut self, span: Span, pattern: &str, checks: Checks) {
+        if pattern.is_empty() {
+            self.diags.push(
+                Diagnostic::refusal("missing-word", span, "include needs the name of a file")
+                    .help("write include FILE; * and {a,b} are understood"),
+            );
+            return;
+        }
+        if !self.follow {
+            let text = format!("{pattern} is not read: this text did not come from a file");
+            self.diags.push(Diagnostic::warning("include", span, text));
+            return;
+        }
+        let directory = self
+            .stack
+            .last()
+            .and_then(|f| f.parent())
+            .map(Path::to_path_buf)
+            .unwrap_or_default();
+        let alternatives = source::alternatives(pattern, MAX_FILES);
+        let many = alternatives.len() > 1;
+        let mut found = 0;
+        for one in &alternatives {
+            let full = directory.join(one);
+            let wildcard = source::has_wildcard(one);
+            let paths = source::matches(&full.to_string_lossy());
+            if paths.is_empty() {
+                let must = if wildcard {
+                    checks.wildcard
+                } else {
+                    checks.found
+                };
+                self.nothing_found(span, &full, wildcard, must || (many && checks.brace));
+            }
+            for path in paths {
+                found += 1;
+                if found > MAX_FILES || self.sources.len() >= MAX_FILES {
+                    let text = format!("more than {MAX_FILES} files are included");
+                    self.diags.push(Diagnostic::refusal("include", span, text));
+                    return;
+                }
+                self.include_file(span, &path, wildcard, checks);
+            }
+        }
+    }
+
+    fn nothing_found(&mut self, span: Span, path: &Path, wildcard: bool, must: bool) {
+        let text = format!("{}: nothing to include here", path.display());
+        self.diags.push(if must {
+            Diagnostic::refusal("include", span, text)
+                .help("create the file, or use `include`, which does not demand one")
+        } else if wildcard {
+            Diagnostic::note("include", span, text)
+        } else {
+            Diagnostic::warning("include", span, text)
+                .help("names are relative to the directory of the including file")
+        });
+    }
+
+    fn include_file(&mut self, span: Span, path: &Path, wildcard: bool, checks: Checks) {
+        let name = path.display().to_string();
+        if self.stack.len() > MAX_INCLUDE || self.stack.iter().any(|f| same_file(f, path)) {
+            let text = format!(
+                "{name} is included from itself, or files include each other more than {MAX_INCLUDE} deep"
+            );
+            self.diags
+                .push(Diagnostic::error("include-loop", span, text));
+            return;
+        }
+        match source::read(path, self.sources.room()) {
+            Ok(found) if found.executable => {
+                let text = format!("{name} has an execute bit and is not read, as in keepalived");
+                let help = format!("chmod a-x {name}");
+                self.diags.push(if checks.read && !wildcard {
+                    Diagnostic::refusal("include", span, text).help(help)
+                } else {
+                    Diagnostic::warning("include", span, text).help(help)
+                });
+            }
+            Ok(found) => {
+                let file = self.sources.add(&name, found.text);
+                self.text(file, Some(path.to_path_buf()));
+            }
+            Err(Unreadable::NotAFile) if wildcard && !checks.read => {}
+            Err(why @ Unreadable::TooLarge) => self.diags.push(Diagnostic::refusal(
+                "include",
+                span,
+                format!("{name}: {why}"),
+            )),
+            Err(why @ (Unreadable::Io(_) | Unreadable::NotAFile)) => {
+                let text = format!("{name} cannot be read: {why}");
+                self.diags.push(if checks.read {
+                    Diagnostic::refusal("include", span, text)
+                } else {
+                    Diagnostic::warning("include", span, text)
+                });
+            }
+        }
+    }
+}
+
+enum Substituted<'t> {
+    Same(Line<'t>),
+    Changed(Line<'t>),
+    Lines(Option<Line<'static>>, Arc<[Line<'static>]>),
+    Dropped,
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    match (std::fs::canonicalize(a), std::fs::canonicalize(b)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    }
+}

@@ -1,0 +1,556 @@
+//! From an instance as written to one that can run: defaults, the family, what contradicts what.
+
+use super::address;
+use super::diag::{Diagnostic, Diags};
+use super::global::Global;
+use super::router::{At, Auth, Draft};
+use super::source::Span;
+use super::track::Checks;
+use super::value::plain;
+use crate::model::addr::{VirtualAddress, is_link_local};
+use crate::model::ids::{Family, Version};
+use crate::model::priority::Priority;
+use crate::model::settings::{AuthSettings, RouterSettings, TransportSettings};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What Ethernet carries; the link's own MTU is looked at when it is known.
+const MTU: usize = 1500;
+
+/// Settles one instance. `None` if it cannot run at all; then a diagnostic says so.
+pub(super) fn settle(
+    mut draft: Draft,
+    global: &Global,
+    checks: &mut Checks,
+    diags: &mut Diags,
+) -> Option<RouterSettings> {
+    let family = family(&draft);
+    let version = version(&draft, family, global, diags);
+    let strict = draft.strict.unwrap_or(global.strict);
+    let mut start = start(&draft, diags);
+    if strict {
+        strict_state(&draft, &mut start, diags);
+        strict_rest(&mut draft, family, diags);
+    }
+    let (addresses, excluded) = addresses(&mut draft, family, version, strict, diags);
+    let transport = transport(&mut draft, family, strict, diags);
+    let vrid = vrid(&draft, diags);
+    let interface = interface(&draft, diags);
+    let source = source(&draft, family, diags);
+    let (preempt, preempt_delay) = preempt(&draft, start, strict, diags);
+    let expired = match draft.expired {
+        Some((_, span)) if preempt => {
+            let what = "timer_expired_backup needs nopreempt; it has no effect";
+            diags.push(Diagnostic::warning("contradiction", span, what));
+            None
+        }
+        other => other.map(|(priority, _)| priority),
+    };
+    let mut garp = global.garp.settle(&draft.garp);
+    if strict {
+        garp.lower_repeat = 0;
+    }
+    let given = |own: Option<At<bool>>, default: bool| own.map_or(default, |(on, _)| on);
+    let tracks = checks.resolve(&draft.tracks, draft.span, diags);
+    let auth = auth(&draft, version, diags);
+    let adver = adver(&draft, version, diags);
+    let mut notify = draft.notify;
+    for command in [
+        &mut notify.master,
+        &mut notify.backup,
+        &mut notify.fault,
+        &mut notify.stop,
+        &mut notify.lower_advert,
+        &mut notify.any,
+    ]
+    .into_iter()
+    .flatten()
+    .chain(notify.deleted.iter_mut().flatten())
+    {
+        if command.user.is_none() {
+            command.user.clone_from(&global.script_user);
+        }
+    }
+    Some(RouterSettings {
+        name: draft.name,
+        interface: interface?,
+        vrid: vrid?,
+        family,
+        version,
+        start_active: start.master,
+        priority: start.priority,
+        adver,
+        transport: transport?,
+        source,
+        auth,
+        checksum_as_v2: draft.checksum_as_v2.unwrap_or(global.checksum_as_v2),
+        preempt,
+        preempt_delay,
+        down_adverts: if strict {
+            3
+        } else {
+            draft.down_adverts.map_or(global.down_adverts, |(n, _)| n)
+        },
+        addresses: addresses?,
+        excluded,
+        strict,
+        dont_track_primary: draft.dont_track_primary,
+        skip_check_addrs: draft.skip_check_addrs.unwrap_or(global.skip_check_addrs),
+        drop_mismatch: draft.drop_mismatch.unwrap_or(global.drop_mismatch),
+        check_unicast_src: draft.ttl_bound
+            || draft.check_unicast_src.unwrap_or(global.check_unicast_src),
+        lower_prio_no_advert: strict
+            || given(draft.lower_prio_no_advert, global.lower_prio_no_advert),
+        higher_prio_send_advert: !strict
+            && given(
+                draft.higher_prio_send_advert,
+                global.higher_prio_send_advert,
+            ),
+        owner_ignore_adverts: strict
+            || given(draft.owner_ignore_adverts, global.owner_ignore_adverts),
+        timer_expired_backup: expired,
+        garp,
+        tracks,
+        notify,
+    })
+}
+
+/// The first address decides, then `native_ipv6`, then the source and the peers.
+fn family(draft: &Draft) -> Family {
+    let first = draft.addresses.first().map(|e| e.address.cidr.addr);
+    match (first, draft.native_ipv6) {
+        (Some(addr), _) => Family::of(addr),
+        (None, Some(_)) => Family::V6,
+        (None, None) => {
+            let source = draft.source.map(|(addr, _)| addr);
+            let peer = draft.peers.first().map(|(addr, _)| *addr);
+            source.or(peer).map_or(Family::V4, Family::of)
+        }
+    }
+}
+
+fn version(draft: &Draft, family: Family, global: &Global, diags: &mut Diags) -> Version {
+    if let (Family::V4, Some(span)) = (family, draft.native_ipv6) {
+        let what = "native_ipv6, but the first virtual address is IPv4; it has no effect";
+        diags.push(Diagnostic::warning("wrong-family", span, what));
+    }
+    match (family, draft.version) {
+        (Family::V6, Some((Version::V2, span))) => {
+            let what = "version 2 knows no IPv6; version 3 is used";
+            diags.push(Diagnostic::warning("contradiction", span, what));
+            Version::V3
+        }
+        (Family::V6, _) => Version::V3,
+        (Family::V4, given) => given.map_or(global.version, |(v, _)| v),
+    }
+}
+
+/// `state` and `priority`, which explain each other.
+#[derive(Clone, Copy)]
+struct Start {
+    master: bool,
+    priority: Priority,
+}
+
+fn start(draft: &Draft, diags: &mut Diags) -> Start {
+    let master = draft.master.map(|(master, _)| master);
+    let priority = match (draft.priority, draft.master) {
+        (Some((priority, _)), _) => priority,
+        (None, Some((true, span))) => {
+            diags.push(
+                Diagnostic::note(
+                    "owner-by-default",
+                    span,
+                    "state MASTER without priority means priority 255, the address owner",
+                )
+                .help("add a line such as `priority 150` if the addresses are not this host's own"),
+            );
+            Priority::OWNER
+        }
+        (None, _) => Priority::DEFAULT,
+    };
+    Start {
+        master: master.unwrap_or(priority.is_owner()),
+        priority,
+    }
+}
+
+fn strict_state(draft: &Draft, start: &mut Start, diags: &mut Diags) {
+    let owner = start.priority.is_owner();
+    if start.master != owner {
+        let word = if owner { "MASTER" } else { "BACKUP" };
+        let span = draft.master.map_or(draft.span, |(_, span)| span);
+        let what = format!("strict mode: state follows from the priority; {word} is used");
+        diags.push(Diagnostic::warning("strict", span, what));
+        start.master = owner;
+    }
+}
+
+/// What strict mode takes away besides (keepalived.conf(5) vrrp_strict).
+fn strict_rest(draft: &mut Draft, family: Family, diags: &mut Diags) {
+    let mut say = |span: Span, what: &str| {
+        diags.push(Diagnostic::warning(
+            "strict",
+            span,
+            format!("strict mode: {what}"),
+        ));
+    };
+    if let Some((Auth::Password(_), span)) = draft.auth.take() {
+        say(
+            span,
+            "authentication is not part of the standard and is left out",
+        );
+    }
+    if let Some((delay, span)) = draft.preempt_delay.take()
+        && !delay.is_zero()
+    {
+        say(
+            span,
+            "preempt_delay is not part of the standard and is left out",
+        );
+    }
+    if let Some((n, span)) = draft.down_adverts
+        && n != 3
+    {
+        say(span, "down_timer_adverts is always 3");
+    }
+    if let Some((false, span)) = draft.lower_prio_no_advert {
+        say(span, "lower_prio_no_advert is always on");
+    }
+    if let Some((true, span)) = draft.higher_prio_send_advert {
+        say(span, "higher_prio_send_advert is always off");
+    }
+    if let Some((false, span)) = draft.owner_ignore_adverts {
+        say(span, "owner_ignore_adverts is always on");
+    }
+    if let (Some(span), Some(1..)) = (draft.lower_repeat, draft.garp.lower_repeat) {
+        say(span, "nothing is announced after a lower-priority advert");
+    }
+    if let (Family::V6, Some(first)) = (family, draft.addresses.first())
+        && !is_link_local(first.address.cidr.addr)
+    {
+        let what = "strict mode: the first IPv6 address must be link-local";
+        diags.push(
+            Diagnostic::error("link-local-first", first.span, what)
+                .help("put an address of fe80::/10 first (RFC 9568 section 5.2.9)"),
+        );
+    }
+}
+
+/// How many addresses one advert carries.
+fn capacity(family: Family, version: Version) -> usize {
+    let (header, each) = match family {
+        Family::V4 => (20, 4),
+        Family::V6 => (40, 16),
+    };
+    let auth = match version {
+        Version::V2 => 8,
+        Version::V3 => 0,
+    };
+    ((MTU - header - 8 - auth) / each).min(255)
+}
+
+type Lists = (Option<Vec<VirtualAddress>>, Vec<VirtualAddress>);
+
+fn addresses(
+    draft: &mut Draft,
+    family: Family,
+    version: Version,
+    strict: bool,
+    diags: &mut Diags,
+) -> Lists {
+    let mut seen: HashMap<(IpAddr, Option<Arc<str>>), Span> = HashMap::new();
+    let mut fresh = |entry: &address::Entry, diags: &mut Diags| {
+        let key = (entry.address.cidr.addr, entry.address.dev.clone());
+        match seen.insert(key, entry.span) {
+            None => true,
+            Some(before) => {
+                let what = format!("{} is given twice; it counts once", entry.address.cidr.addr);
+                diags.push(
+                    Diagnostic::warning("duplicate-address", entry.span, what)
+                        .related(before, "first here"),
+                );
+                false
+            }
+        }
+    };
+    let mut listed = Vec::with_capacity(draft.addresses.len());
+    for entry in std::mem::take(&mut draft.addresses) {
+        if Family::of(entry.address.cidr.addr) != family {
+            let what = format!(
+                "{} in an {family} instance; it does not count",
+                entry.address.cidr
+            );
+            diags.push(
+                Diagnostic::error("mixed-families", entry.span, what)
+                    .help("move it to virtual_ipaddress_excluded, or to an instance of its own"),
+            );
+        } else if fresh(&entry, diags) {
+            listed.push(entry);
+        }
+    }
+    let room = capacity(family, version);
+    let mut surplus = Vec::new();
+    if listed.len() > room {
+        surplus = listed.split_off(room);
+        if let Some(first) = surplus.first() {
+            let what = format!(
+                "an advert has room for {room} addresses; {} from here on are installed but not advertised",
+                surplus.len()
+            );
+            diags.push(
+                Diagnostic::warning("too-many-addresses", first.span, what)
+                    .help("list them under virtual_ipaddress_excluded on all routers of the group"),
+            );
+        }
+    }
+    let mut excluded: Vec<VirtualAddress> = surplus.into_iter().map(|e| e.address).collect();
+    for entry in std::mem::take(&mut draft.excluded) {
+        if fresh(&entry, diags) {
+            excluded.push(entry.address);
+        }
+    }
+    if let (Family::V6, false, Some(first)) = (family, strict, listed.first())
+        && !is_link_local(first.address.cidr.addr)
+    {
+        diags.push(
+            Diagnostic::warning(
+                "link-local-first",
+                first.span,
+                "the first IPv6 address is not link-local, which the standard demands; it is sent so, as keepalived does",
+            )
+            .help("put an address of fe80::/10 first (RFC 9568 section 5.2.9)"),
+        );
+    }
+    if listed.is_empty() && !no_addresses(draft, version, strict, diags) {
+        return (None, excluded);
+    }
+    (
+        Some(listed.into_iter().map(|e| e.address).collect()),
+        excluded,
+    )
+}
+
+/// Whether an instance without virtual address may run.
+fn no_addresses(draft: &Draft, version: Version, strict: bool, diags: &mut Diags) -> bool {
+    let what = format!("{} has no virtual address", draft.name);
+    let help = "add a virtual_ipaddress block";
+    match (draft.no_addresses, version) {
+        (Some(_), _) if strict => {
+            let what = format!("strict mode: {what}");
+            diags.push(Diagnostic::refusal("no-address", draft.span, what).help(help));
+            false
+        }
+        (Some(_), _) => true,
+        (None, Version::V2) if !strict => {
+            diags.push(
+                Diagnostic::warning("no-address", draft.span, what).help(
+                    "add a virtual_ipaddress block, or no_virtual_ipaddress if that is meant",
+                ),
+            );
+            true
+        }
+        (None, Version::V2 | Version::V3) => {
+            diags.push(Diagnostic::refusal("no-address", draft.span, what).help(help));
+            false
+        }
+    }
+}
+
+fn transport(
+    draft: &mut Draft,
+    family: Family,
+    strict: bool,
+    diags: &mut Diags,
+) -> Option<TransportSettings> {
+    let Some(span) = draft.unicast else {
+        return Some(TransportSettings::Multicast);
+    };
+    let mut seen: HashMap<IpAddr, Span> = HashMap::new();
+    let mut peers = Vec::new();
+    for (addr, span) in std::mem::take(&mut draft.peers) {
+        if Family::of(addr) != family {
+            let what = format!("peer {addr} of an {family} instance; it does not count");
+            diags.push(Diagnostic::error("mixed-families", span, what));
+        } else if draft.source.is_some_and(|(own, _)| own == addr) {
+            let what = format!("{addr} is this router's own address; it is no peer");
+            diags.push(Diagnostic::warning("own-peer", span, what));
+        } else if let Some(before) = seen.insert(addr, span) {
+            let what = format!("peer {addr} is given twice");
+            diags.push(
+                Diagnostic::warning("duplicate-peer", span, what).related(before, "first here"),
+            );
+        } else {
+            peers.push(addr);
+        }
+    }
+    if peers.is_empty() {
+        diags.push(
+            Diagnostic::warning(
+                "no-peer",
+                span,
+                "unicast without a peer; adverts go to the multicast group, as in keepalived",
+            )
+            .help("add a unicast_peer block, or use mcast_src_ip"),
+        );
+        return Some(TransportSettings::Multicast);
+    }
+    if strict {
+        diags.push(
+            Diagnostic::warning(
+                "strict",
+                span,
+                "strict mode knows no unicast: keepalived since 2.3 ends with status 2 here; \
+                 unicast is used, as in 2.2.7",
+            )
+            .help("remove vrrp_strict, or set strict_mode off in this instance"),
+        );
+    }
+    Some(TransportSettings::Unicast { peers })
+}
+
+fn vrid(draft: &Draft, diags: &mut Diags) -> Option<crate::model::ids::Vrid> {
+    if draft.vrid.is_none() {
+        let what = if draft.vrid_given {
+            format!("{} has no usable virtual_router_id", draft.name)
+        } else {
+            format!("{} has no virtual_router_id", draft.name)
+        };
+        diags.push(Diagnostic::refusal("missing-vrid", draft.span, what).help(
+            "add a line such as `virtual_router_id 51`, the same on all routers of the group",
+        ));
+    }
+    draft.vrid.map(|(vrid, _)| vrid)
+}
+
+fn interface(draft: &Draft, diags: &mut Diags) -> Option<Arc<str>> {
+    match &draft.interface {
+        Some((name, span)) if &**name == "lo" => {
+            diags.push(
+                Diagnostic::refusal(
+                    "loopback",
+                    *span,
+                    "a virtual router cannot run on the loopback interface",
+                )
+                .help("name the interface that leads to the other routers; `dev lo` may follow an address"),
+            );
+            None
+        }
+        Some((name, _)) => Some(name.clone()),
+        None => {
+            let routed = draft.unicast.is_some() && draft.source.is_some();
+            let what = if routed {
+                format!(
+                    "{}: unicast without interface is not acted on yet",
+                    draft.name
+                )
+            } else {
+                format!("{} has no interface", draft.name)
+            };
+            let d = Diagnostic::refusal("missing-interface", draft.span, what)
+                .help("add a line such as `interface eth0`");
+            diags.push(if routed {
+                d.unacted("unicast without interface")
+            } else {
+                d
+            });
+            None
+        }
+    }
+}
+
+fn source(draft: &Draft, family: Family, diags: &mut Diags) -> Option<IpAddr> {
+    let (addr, span) = draft.source?;
+    if Family::of(addr) == family {
+        return Some(addr);
+    }
+    let what =
+        format!("{addr} cannot be the source of {family} adverts; the primary address is used");
+    diags.push(Diagnostic::error("mixed-families", span, what));
+    None
+}
+
+fn preempt(draft: &Draft, start: Start, strict: bool, diags: &mut Diags) -> (bool, Duration) {
+    let mut preempt = true;
+    if let Some(span) = draft.nopreempt {
+        if start.master || start.priority.is_owner() {
+            let why = if start.master {
+                "state MASTER"
+            } else {
+                "priority 255"
+            };
+            diags.push(
+                Diagnostic::warning(
+                    "contradiction",
+                    span,
+                    format!("nopreempt has no effect with {why}"),
+                )
+                .help("write state BACKUP on all routers of the group"),
+            );
+        } else {
+            preempt = false;
+        }
+    }
+    let delay = match draft.preempt_delay {
+        Some((delay, span)) if !delay.is_zero() && (start.master || !preempt) => {
+            let why = if preempt { "state MASTER" } else { "nopreempt" };
+            let what = format!("preempt_delay has no effect with {why}");
+            diags
+                .push(Diagnostic::warning("contradiction", span, what).help(
+                    "write state BACKUP on all routers of the group and leave nopreempt out",
+                ));
+            Duration::ZERO
+        }
+        Some((delay, _)) if !strict => delay,
+        Some(_) | None => Duration::ZERO,
+    };
+    (preempt, delay)
+}
+
+fn auth(draft: &Draft, version: Version, diags: &mut Diags) -> AuthSettings {
+    match (draft.auth, version) {
+        (Some((Auth::Password(pass), _)), Version::V2) => AuthSettings::Password(pass),
+        (Some((Auth::Password(_), span)), Version::V3) => {
+            diags.push(
+                Diagnostic::warning(
+                    "contradiction",
+                    span,
+                    "version 3 has no authentication; it is left out",
+                )
+                .help("remove the block, or use version 2 on all routers of the group"),
+            );
+            AuthSettings::None
+        }
+        (Some((Auth::Nothing, _)) | None, _) => AuthSettings::None,
+    }
+}
+
+/// Rounded to what the wire can say: whole seconds, or hundredths up to 40.95.
+fn adver(draft: &Draft, version: Version, diags: &mut Diags) -> Duration {
+    let Some((given, span)) = draft.adver else {
+        return Duration::from_secs(1);
+    };
+    let micros = u64::try_from(given.as_micros()).unwrap_or(u64::MAX);
+    let (unit, most, what) = match version {
+        Version::V2 => (1_000_000, 255_000_000, "version 2 counts whole seconds"),
+        Version::V3 => (
+            10_000,
+            40_950_000,
+            "version 3 counts hundredths of a second up to 40.95",
+        ),
+    };
+    let rounded = ((micros + unit / 2) / unit * unit).clamp(unit, most);
+    if rounded != micros {
+        diags.push(
+            Diagnostic::warning(
+                "rounded",
+                span,
+                format!("{what}; advert_int {} is used", plain(rounded)),
+            )
+            .help("give all routers of the group the same value"),
+        );
+    }
+    Duration::from_micros(rounded)
+}

@@ -1,0 +1,362 @@
+//! The loop: wait, look, leap, act, arm.
+
+use crate::core::action::Actions;
+use crate::core::engine::Engine;
+use crate::core::input::Input;
+use crate::daemon::bridge::{EngineEnd, ToEngine, ToService};
+use crate::daemon::perform::Performer;
+use crate::model::addr::Cidr;
+use crate::model::ids::LinkId;
+use crate::model::notice::{Level, Notice, What};
+use crate::model::order::StopKind;
+use crate::model::settings::{ProcessSettings, Settings};
+use crate::model::time::Instant;
+use crate::os::clock;
+use crate::os::hands::{Answer, Hands};
+use crate::os::ledger::Entry;
+use crate::os::netlink::{Drained, Events, Fact};
+use crate::os::poller::{Bell, Poller};
+use crate::os::rt;
+use crate::os::vrrp_socket::{BATCH, Batch};
+use std::sync::Arc;
+use std::time::Duration;
+
+const BRIDGE: u64 = 1;
+const ANSWERS: u64 = 2;
+const NETLINK: u64 = 3;
+
+/// Packets read from one socket in one wake at the most.
+const WAKE_LIMIT: usize = 4096;
+/// Netlink messages read in one wake at the most.
+const FACT_LIMIT: usize = 1024;
+/// A stop waits so long for the kernel's answers.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// What the engine thread is born with.
+pub(super) struct Birth {
+    pub(super) settings: Arc<Settings>,
+    pub(super) process: ProcessSettings,
+    pub(super) bridge: EngineEnd,
+    pub(super) hands: Hands,
+    /// Rung by the hands when answers wait.
+    pub(super) answers: Bell,
+    /// Addresses that other living daemons claim.
+    pub(super) claimed: Vec<(LinkId, Cidr)>,
+    /// What the last run left in the kernel.
+    pub(super) left: Vec<Entry>,
+}
+
+/// Runs until stopped; whatever goes wrong is said over the bridge.
+pub(super) fn run(birth: Birth) {
+    let Birth {
+        settings,
+        process,
+        mut bridge,
+        hands,
+        answers,
+        claimed,
+        left,
+    } = birth;
+    let mut thread = match Thread::new(settings, hands, &answers, &mut bridge) {
+        Ok(thread) => thread,
+        Err(error) => {
+            bridge.push(ToService::Broken(error));
+            flush_for_good(&mut bridge);
+            return;
+        }
+    };
+    if let Err(error) = thread.begin(&claimed, &left, &mut bridge) {
+        bridge.push(ToService::Broken(error));
+        flush_for_good(&mut bridge);
+        return;
+    }
+    let raised = rt::raise(&process);
+    (thread.realtime, thread.locked) = (raised.realtime, raised.locked);
+    for warning in raised.warnings {
+        tell(&mut bridge, Level::Warn, warning);
+    }
+    bridge.push(ToService::Ready);
+    let end = thread.run(&answers, &mut bridge);
+    bridge.push(match end {
+        Ok(()) => ToService::Stopped,
+        Err(error) => ToService::Broken(error),
+    });
+    flush_for_good(&mut bridge);
+}
+
+struct Thread {
+    engine: Engine,
+    actions: Actions,
+    poller: Poller,
+    performer: Performer,
+    hands: Hands,
+    events: Events,
+    batch: Batch,
+    facts: Vec<Fact>,
+    answered: Vec<Answer>,
+    messages: Vec<ToEngine>,
+    wakes: u64,
+    stop_by: Option<Instant>,
+    realtime: bool,
+    locked: bool,
+}
+
+impl Thread {
+    fn new(
+        settings: Arc<Settings>,
+        hands: Hands,
+        answers: &Bell,
+        bridge: &mut EngineEnd,
+    ) -> Result<Self, String> {
+        let poller = Poller::new().map_err(|e| format!("cannot create an epoll set: {e}"))?;
+        let events = Events::open().map_err(|e| e.to_string())?;
+        let add = |fd: std::os::fd::BorrowedFd<'_>, token| {
+            poller
+                .add(fd, token)
+                .map_err(|e| format!("cannot watch a descriptor: {e}"))
+        };
+        use std::os::fd::AsFd;
+        add(bridge.bell().as_fd(), BRIDGE)?;
+        add(answers.as_fd(), ANSWERS)?;
+        add(events.as_fd(), NETLINK)?;
+        Ok(Self {
+            engine: Engine::new(settings),
+            actions: Actions::with_capacity(1024, 64 * 1024),
+            poller,
+            performer: Performer::new(),
+            hands,
+            events,
+            batch: Batch::new(),
+            facts: Vec::with_capacity(64),
+            answered: Vec::with_capacity(128),
+            messages: Vec::with_capacity(64),
+            wakes: 0,
+            stop_by: None,
+            realtime: false,
+            locked: false,
+        })
+    }
+
+    /// The first picture of the kernel, then the routers may leave Init.
+    fn begin(
+        &mut self,
+        claimed: &[(LinkId, Cidr)],
+        left: &[Entry],
+        bridge: &mut EngineEnd,
+    ) -> Result<(), String> {
+        self.resync(bridge)?;
+        let left: Vec<_> = left
+            .iter()
+            .map(|e| (e.link, e.name.clone(), e.cidr))
+            .collect();
+        let input = Input::Begin {
+            uptime: clock::uptime(),
+            claimed,
+            left: &left,
+        };
+        self.engine.handle(clock::now(), input, &mut self.actions);
+        self.act(bridge);
+        Ok(())
+    }
+
+    fn run(&mut self, answers: &Bell, bridge: &mut EngineEnd) -> Result<(), String> {
+        let mut ready: Vec<u64> = Vec::with_capacity(64);
+        loop {
+            let deadline = match (self.engine.next_deadline(), self.stop_by) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+            self.poller
+                .arm(deadline)
+                .map_err(|e| format!("cannot arm the timer: {e}"))?;
+            self.poller
+                .wait(&mut ready)
+                .map_err(|e| format!("cannot wait: {e}"))?;
+            self.wakes += 1;
+            // Look before you leap: packets that wait are read before anybody may conclude silence.
+            let mut talked = false;
+            for &token in &ready {
+                match token {
+                    BRIDGE | ANSWERS | NETLINK => talked = true,
+                    port => self.read(port, bridge),
+                }
+            }
+            if talked {
+                self.listen(answers, bridge)?;
+            }
+            self.engine
+                .handle(clock::now(), Input::Tick, &mut self.actions);
+            self.act(bridge);
+            if let Some(by) = self.stop_by
+                && (self.engine.is_idle() || clock::now() >= by)
+            {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads one socket until it is empty, within a bound.
+    fn read(&mut self, token: u64, bridge: &mut EngineEnd) {
+        let mut total = 0;
+        loop {
+            let Some(port) = self.performer.port(token) else {
+                return;
+            };
+            let link = port.link;
+            let count = match port.socket.recv_batch(&mut self.batch) {
+                Ok(count) => count,
+                // A broken link reports its errors here; netlink says what became of it.
+                Err(_) => return,
+            };
+            let now = clock::now();
+            for datagram in self.batch.iter() {
+                self.engine
+                    .handle(now, Input::Datagram(datagram), &mut self.actions);
+            }
+            self.act(bridge);
+            total += count;
+            if count < BATCH {
+                return;
+            }
+            if total >= WAKE_LIMIT {
+                self.engine
+                    .handle(now, Input::Backlog(link), &mut self.actions);
+                return;
+            }
+        }
+    }
+
+    /// Takes answers and messages, then the kernel's events, and handles the events first: what an
+    /// answer says is then never older than what an event says.
+    fn listen(&mut self, answers: &Bell, bridge: &mut EngineEnd) -> Result<(), String> {
+        bridge.bell().clear();
+        answers.clear();
+        let mut messages = std::mem::take(&mut self.messages);
+        let mut answered = std::mem::take(&mut self.answered);
+        bridge.take(&mut messages);
+        self.hands.drain(&mut answered);
+        match self.events.drain(&mut self.facts, FACT_LIMIT) {
+            Ok(Drained::Empty | Drained::More) => self.handle_facts(bridge),
+            Ok(Drained::Overrun) => {
+                tell(
+                    bridge,
+                    Level::Warn,
+                    "netlink events were lost; asking for everything anew".into(),
+                );
+                self.resync(bridge)?;
+            }
+            Err(error) => tell(bridge, Level::Warn, format!("netlink events: {error}")),
+        }
+        let now = clock::now();
+        for answer in answered.drain(..) {
+            let input = match answer.errno {
+                None => Input::Applied { action: answer.id },
+                Some(errno) => Input::Refused {
+                    action: answer.id,
+                    errno,
+                },
+            };
+            self.engine.handle(now, input, &mut self.actions);
+        }
+        self.act(bridge);
+        for message in messages.drain(..) {
+            self.take(message, bridge);
+        }
+        (self.messages, self.answered) = (messages, answered);
+        self.act(bridge);
+        Ok(())
+    }
+
+    fn take(&mut self, message: ToEngine, bridge: &mut EngineEnd) {
+        let now = clock::now();
+        match message {
+            ToEngine::CheckDone {
+                check,
+                run,
+                verdict,
+                stderr,
+            } => {
+                let input = Input::CheckDone {
+                    check,
+                    run,
+                    verdict,
+                    stderr,
+                };
+                self.engine.handle(now, input, &mut self.actions);
+            }
+            ToEngine::Plan(plan) => {
+                self.engine
+                    .handle(now, Input::Plan(plan), &mut self.actions);
+            }
+            ToEngine::Snapshot(mut bucket, reply) => {
+                self.engine.fill(now, &mut bucket);
+                bucket.engine.wakes = self.wakes;
+                bucket.engine.send_errors = self.performer.send_errors;
+                bucket.engine.dropped_notices = bridge.dropped;
+                (bucket.engine.realtime, bucket.engine.locked) = (self.realtime, self.locked);
+                bridge.push(ToService::Snapshot(bucket, reply));
+            }
+            ToEngine::Stop => {
+                self.stop_by = Some(now + STOP_LIMIT);
+                self.engine
+                    .handle(now, Input::Stop(StopKind::Polite), &mut self.actions);
+            }
+        }
+    }
+
+    fn resync(&mut self, bridge: &mut EngineEnd) -> Result<(), String> {
+        self.events
+            .resync(&mut self.facts)
+            .map_err(|e| format!("cannot read links and addresses by netlink: {e}"))?;
+        self.handle_facts(bridge);
+        Ok(())
+    }
+
+    fn handle_facts(&mut self, bridge: &mut EngineEnd) {
+        let mut facts = std::mem::take(&mut self.facts);
+        let now = clock::now();
+        for fact in facts.drain(..) {
+            match fact {
+                Fact::Link(seen) => {
+                    let name = seen.is.map(|_| seen.name.clone());
+                    self.performer
+                        .link_seen(seen.link, name.as_ref(), &self.poller, bridge);
+                    self.engine
+                        .handle(now, Input::Link(seen), &mut self.actions);
+                }
+                Fact::Address(seen) => {
+                    self.engine
+                        .handle(now, Input::Address(seen), &mut self.actions);
+                }
+            }
+            self.act(bridge);
+        }
+        self.facts = facts;
+    }
+
+    fn act(&mut self, bridge: &mut EngineEnd) {
+        self.performer.run(
+            clock::now(),
+            &mut self.actions,
+            &self.poller,
+            &mut self.hands,
+            bridge,
+        );
+        bridge.flush();
+    }
+}
+
+fn tell(bridge: &mut EngineEnd, level: Level, text: String) {
+    let what = What::Text {
+        level,
+        text: Arc::from(text),
+    };
+    bridge.push(ToService::Tell(Box::new(Notice { router: None, what })));
+}
+
+/// At the end there is no adverts to be late for: wait until the last words are handed over.
+fn flush_for_good(bridge: &mut EngineEnd) {
+    while bridge.flush_or_wait() {
+        std::thread::yield_now();
+    }
+}

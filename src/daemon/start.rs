@@ -1,0 +1,252 @@
+//! Order of birth and death.
+
+use crate::ctl::server::Server;
+use crate::daemon::RunOptions;
+use crate::daemon::bridge::bridge;
+use crate::daemon::config::{self, Config};
+use crate::daemon::engine_thread::{self, Birth};
+use crate::daemon::neighbours::{self, Neighbours};
+use crate::daemon::service_thread::{End, OURSELVES, Service};
+use crate::model::addr::Cidr;
+use crate::model::ids::LinkId;
+use crate::model::notice::Level;
+use crate::obs::log::Log;
+use crate::os::hands::Hands;
+use crate::os::ledger::{self, Entry, Ledger};
+use crate::os::poller::Bell;
+use crate::os::{claims, rt};
+use crate::scripts::checks::Checks;
+use crate::scripts::handle::Runner;
+use crate::scripts::notify::{NotifyQueues, Outbox};
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Exit codes of `run`.
+mod code {
+    pub(super) const RUNTIME: u8 = 1;
+    pub(super) const CONFIG: u8 = 2;
+    pub(super) const PERMISSION: u8 = 4;
+    pub(super) const RUNNING: u8 = 69;
+}
+
+/// Why the daemon did not start or did not end well.
+struct Failure {
+    code: u8,
+    text: String,
+}
+
+impl Failure {
+    fn runtime(text: impl ToString) -> Self {
+        Self {
+            code: code::RUNTIME,
+            text: text.to_string(),
+        }
+    }
+}
+
+/// Runs the daemon until it is told to stop.
+pub(super) fn run(options: RunOptions) -> ExitCode {
+    rt::one_arena();
+    match live(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Nobody may be there to read it.
+            let _ = writeln!(io::stderr(), "{}", failure.text.trim_end());
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn live(options: RunOptions) -> Result<(), Failure> {
+    let config = config::read(&options).map_err(|refusal| Failure {
+        code: code::CONFIG,
+        text: refusal.text,
+    })?;
+    let runtime_dir = options.runtime_dir.clone();
+    make_dir(&runtime_dir)?;
+    make_dir(&options.state_dir)?;
+    let _lock = lock(&runtime_dir)?;
+    may_speak()?;
+    let neighbours = neighbours::judge(&config.settings).map_err(|text| Failure {
+        code: code::CONFIG,
+        text,
+    })?;
+    let claim = claims::claim(&runtime_dir).map_err(|e| Failure {
+        code: code::RUNNING,
+        text: e.to_string(),
+    })?;
+    let log = Log::start(&options.log)
+        .map_err(|e| Failure::runtime(format!("cannot start the log: {e}")))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(1)
+        .build()
+        .map_err(|e| Failure::runtime(format!("cannot start the service thread: {e}")))?;
+    let end = runtime.block_on(serve(options, config, neighbours, claim.dir(), log));
+    runtime.shutdown_background();
+    match end? {
+        End::Stopped => Ok(()),
+        End::Broken(text) => Err(Failure::runtime(text)),
+    }
+}
+
+async fn serve(
+    options: RunOptions,
+    config: Config,
+    neighbours: Neighbours,
+    claimed_dir: &Path,
+    log: Log,
+) -> Result<End, Failure> {
+    let Config { settings, warnings } = config;
+    let runner = Runner::spawn(Path::new(OURSELVES))
+        .map_err(|e| Failure::runtime(format!("cannot start the runner process: {e}")))?;
+    let group = settings.global.control_group.as_deref();
+    let server = Server::bind(&options.runtime_dir, group).map_err(|e| {
+        Failure::runtime(format!(
+            "{}: cannot make the control socket: {e}",
+            options.runtime_dir.display()
+        ))
+    })?;
+    let remark = server.remark().map(str::to_owned);
+
+    let path = claimed_dir.join(ledger::FILE);
+    let mut left = Ledger::read(&path).unwrap_or_default();
+    let carried = left.clone();
+    if neighbours.keepalived {
+        // Its addresses carry the same tag and may be the same: nothing is ours for certain.
+        left.clear();
+    }
+    let claimed = claimed_by_others(claimed_dir);
+    let ledger = Ledger::create(&path, &carried).map_err(Failure::runtime)?;
+    let answers =
+        Bell::new().map_err(|e| Failure::runtime(format!("cannot make an eventfd: {e}")))?;
+    let hands = Hands::start(answers.clone(), Some(ledger)).map_err(Failure::runtime)?;
+    let (engine_end, service_end, bell) =
+        bridge().map_err(|e| Failure::runtime(format!("cannot join the threads: {e}")))?;
+    let birth = Birth {
+        settings: settings.clone(),
+        process: settings.global.process.clone(),
+        bridge: engine_end,
+        hands,
+        answers,
+        claimed,
+        left,
+    };
+    let mut service = Service {
+        options,
+        settings,
+        warnings,
+        log,
+        engine: service_end,
+        runner: Some(runner),
+        checks: Checks::default(),
+        notify: NotifyQueues::default(),
+        outbox: Outbox::default(),
+        stopping: false,
+        engine_gone: None,
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    let file = service.options.file.display().to_string();
+    service.say(
+        Level::Info,
+        format!("Starting Mainstay v{version} with {file}"),
+    );
+    for warning in service
+        .warnings
+        .clone()
+        .into_iter()
+        .chain(neighbours.warnings)
+        .chain(remark)
+    {
+        service.say(Level::Warn, warning);
+    }
+    rt::trim();
+    // Its stack is touched and locked: as large as it needs to be and no larger.
+    let engine = std::thread::Builder::new()
+        .name("engine".to_owned())
+        .stack_size(512 * 1024)
+        .spawn(move || engine_thread::run(birth))
+        .map_err(|e| Failure::runtime(format!("cannot start the engine thread: {e}")))?;
+    let end = service
+        .run(bell, server)
+        .await
+        .map_err(|e| Failure::runtime(format!("service thread: {e}")));
+    if engine.join().is_err() {
+        return Err(Failure::runtime("the engine thread ended unexpectedly"));
+    }
+    end
+}
+
+fn make_dir(dir: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(dir).map_err(|e| {
+        let code = if e.kind() == io::ErrorKind::PermissionDenied {
+            code::PERMISSION
+        } else {
+            code::RUNTIME
+        };
+        Failure {
+            code,
+            text: format!("{}: cannot create the directory: {e}", dir.display()),
+        }
+    })
+}
+
+/// One daemon for each runtime directory.
+fn lock(dir: &Path) -> Result<File, Failure> {
+    let path = dir.join("lock");
+    let fail = |e: &dyn std::fmt::Display| {
+        Failure::runtime(format!("{}: cannot lock: {e}", path.display()))
+    };
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|e| fail(&e))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(Failure {
+                code: code::RUNNING,
+                text: format!(
+                    "mainstay already runs with {}; choose another by --runtime-dir",
+                    dir.display()
+                ),
+            });
+        }
+        Err(TryLockError::Error(e)) => return Err(fail(&e)),
+    }
+    // Information only; the lock is what counts.
+    let _ = file.set_len(0);
+    let _ = writeln!(&file, "{}", std::process::id());
+    Ok(file)
+}
+
+/// Raw sockets and addresses need root or two capabilities.
+fn may_speak() -> Result<(), Failure> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    match Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(112))) {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Err(Failure {
+            code: code::PERMISSION,
+            text: format!(
+                "cannot open a raw socket: {e}; run as root, or with CAP_NET_RAW and CAP_NET_ADMIN"
+            ),
+        }),
+        Err(e) => Err(Failure::runtime(format!("cannot open a raw socket: {e}"))),
+    }
+}
+
+/// What other living daemons in this namespace have put into the kernel.
+fn claimed_by_others(ours: &Path) -> Vec<(LinkId, Cidr)> {
+    claims::living()
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|dir| dir != ours)
+        .filter_map(|dir| Ledger::read(&dir.join(ledger::FILE)))
+        .flatten()
+        .map(|Entry { link, cidr, .. }| (link, cidr))
+        .collect()
+}

@@ -12,8 +12,6 @@ mod support;
 #[path = "demo/timeline.rs"]
 mod timeline;
 
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::SignalFd;
 use pinger::Pinger;
 use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt;
@@ -25,6 +23,7 @@ use support::conf::{Conf, Instance};
 use support::daemon::{Daemon, Kind, mainstay};
 use support::lab::Lab;
 use timeline::Timeline;
+use tokio::signal::unix::{SignalKind, signal};
 
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 51);
 const INSIDE: &str = "MAINSTAY_DEMO_INSIDE";
@@ -116,18 +115,27 @@ fn lacking() -> Option<String> {
 
 /// SIGINT, SIGTERM and SIGHUP make every wait fail, so that the ordinary clean-up runs.
 fn stop_on_signals() {
-    let mut set = SigSet::empty();
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        set.add(signal);
-    }
-    // Before any other thread: they all inherit it. Started programs do not.
-    set.thread_block().expect("signals can be blocked");
-    let signals = SignalFd::new(&set).expect("a signalfd");
+    // Handlers and not a blocked mask: started programs inherit a mask.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime for three signals");
+    let (ready, installed) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        while signals.read_signal().is_ok() {
+        runtime.block_on(async {
+            let mut on = [
+                SignalKind::interrupt(),
+                SignalKind::terminate(),
+                SignalKind::hangup(),
+            ]
+            .map(|kind| signal(kind).expect("a signal handler"));
+            let _ = ready.send(());
+            let [a, b, c] = &mut on;
+            tokio::select! { _ = a.recv() => {}, _ = b.recv() => {}, _ = c.recv() => {} }
             support::INTERRUPTED.store(true, Ordering::Relaxed);
-        }
+        });
     });
+    installed.recv().expect("the handlers are installed");
 }
 
 fn conf(priority: u8, flag: &Path) -> Conf {

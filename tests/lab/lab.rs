@@ -177,9 +177,13 @@ impl Lab {
     /// Drops this share of the VRRP packets that host `n` receives.
     pub fn lose(&self, n: usize, percent: u32) {
         note(format!("r{n} loses {percent} % of the adverts"));
-        let rule = format!("meta l4proto 112 numgen random mod 100 < {percent} drop");
+        let some = match percent {
+            100.. => String::new(),
+            _ => format!("numgen random mod 100 < {percent} "),
+        };
         let rules = format!(
-            "table inet lab {{ chain input {{ type filter hook input priority 0; {rule}; }} }}\n"
+            "table inet lab {{\n chain input {{\n type filter hook input priority 0\n \
+             meta l4proto 112 {some}drop\n }}\n}}\n"
         );
         let (ok, _, err) = self.host(n).ns.feed("nft", &["-f", "-"], &rules);
         assert!(ok, "nft: {err}");

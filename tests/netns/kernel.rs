@@ -180,22 +180,13 @@ fn addresses_carry_what_the_file_says() {
     );
     let third = line("10.9.0.53");
     assert!(
-        third.contains(" 10.9.0.53/28 ") && !third.contains(" brd "),
+        third.contains(" 10.9.0.53/28 ") && third.contains(" brd 10.9.0.48 "),
         "{third}"
     );
     for address in ["fe80::9:51", "fd00:9::51"] {
         let six = line(address);
         assert!(six.contains("nodad") && !six.contains("tentative"), "{six}");
     }
-    // Tagged with the protocol number of VRRP in the kernel, so that anybody can tell them.
-    let tagged = lab.host(1).ns.sh("ip -d -o addr show dev eth0");
-    let tagged = tagged.lines().find(|l| l.contains(VIP)).unwrap_or_default();
-    assert!(
-        tagged.contains("proto keepalived")
-            || tagged.contains("proto 18")
-            || tagged.contains("proto 0x12"),
-        "not tagged: {tagged}"
-    );
     r1.term();
     for address in [VIP, "10.9.0.52", "10.9.0.53", "fe80::9:51", "fd00:9::51"] {
         assert!(!lab.host(1).has(address), "{address} stays behind");

@@ -600,6 +600,10 @@ fn notification(phase: Phase, notify: NotifySettings) -> Notification {
         timer_expired_backup: None,
         garp: GarpSettings::default(),
         tracks: Vec::new(),
+        track_links: Vec::new(),
+        track_files: Vec::new(),
+        track_processes: Vec::new(),
+        handover: mainstay::model::settings::Handover::default(),
         notify,
     };
     Notification {

@@ -170,6 +170,9 @@ fn settings(nodes: &[Node], diags: &mut Diags) -> Settings {
     note_script_security(nodes, &global, diags);
     let list = std::mem::take(&mut checks.list);
     Settings {
+        files: Vec::new(),
+        processes: Vec::new(),
+        groups: Vec::new(),
         checks: list
             .into_iter()
             .map(|check| {

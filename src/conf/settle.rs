@@ -74,6 +74,10 @@ pub(super) fn settle(
         }
     }
     Some(RouterSettings {
+        track_links: Vec::new(),
+        track_files: Vec::new(),
+        track_processes: Vec::new(),
+        handover: crate::model::settings::Handover::default(),
         name: draft.name,
         interface: interface?,
         vrid: vrid?,

@@ -4,6 +4,7 @@ use crate::core::plan::Plan;
 use crate::model::addr::VirtualAddress;
 use crate::model::ids::{ActionId, CheckId, Family, LinkId, RunId};
 use crate::model::notice::{Notice, Notification};
+use crate::model::order::Outcome;
 use crate::model::settings::CheckSettings;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -62,6 +63,13 @@ pub enum Action {
         run: RunId,
         /// How.
         how: Signal,
+    },
+    /// What came of an operator's order.
+    Ordered {
+        /// The order's number.
+        id: u64,
+        /// What came of it.
+        outcome: Outcome,
     },
     /// Tell the notify programs.
     Notify(Box<Notification>),

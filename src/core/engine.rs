@@ -11,7 +11,7 @@ use crate::core::tracker::{Edge, Pull, Tracker, effective, pull};
 use crate::model::addr::Cidr;
 use crate::model::ids::{ActionId, CheckId, Family, LinkId, RouterId, RunId, Vrid};
 use crate::model::notice::{Notice, Phase, What, Why};
-use crate::model::order::StopKind;
+use crate::model::order::{Outcome, StopKind};
 use crate::model::seen::{AddressSeen, LinkSeen, Verdict};
 use crate::model::settings::Settings;
 use crate::model::time::Instant;
@@ -143,6 +143,14 @@ impl Engine {
                 if !self.stopping {
                     self.reload(now, *plan, out);
                 }
+            }
+            Input::Order(order) => {
+                let why = "orders are not taken yet".to_owned();
+                let outcome = Outcome::Refused { why };
+                out.push(Action::Ordered {
+                    id: order.id,
+                    outcome,
+                });
             }
             Input::Stop(StopKind::Polite) => self.stop(now, out),
         }

@@ -3,7 +3,7 @@
 use crate::core::plan::Plan;
 use crate::model::addr::Cidr;
 use crate::model::ids::{ActionId, CheckId, LinkId, RunId};
-use crate::model::order::StopKind;
+use crate::model::order::{Order, StopKind};
 use crate::model::seen::{AddressSeen, LinkSeen, Verdict};
 use crate::wire::advert::Datagram;
 use std::sync::Arc;
@@ -54,6 +54,8 @@ pub enum Input<'a> {
         /// Why.
         errno: i32,
     },
+    /// An operator asks; the answer is [`crate::core::action::Action::Ordered`].
+    Order(Order),
     /// A reload.
     Plan(Box<Plan>),
     /// The daemon is to stop.

@@ -7,6 +7,7 @@ use crate::core::action::Signal;
 use crate::core::plan::Plan;
 use crate::model::ids::{CheckId, RunId};
 use crate::model::notice::{Notice, Notification};
+use crate::model::order::{Order, Outcome};
 use crate::model::seen::Verdict;
 use crate::model::settings::CheckSettings;
 use crate::model::view::Snapshot;
@@ -34,6 +35,8 @@ pub(super) enum ToEngine {
     Plan(Box<Plan>),
     /// Fill this and send it back.
     Snapshot(Box<Snapshot>, oneshot::Sender<Box<Snapshot>>),
+    /// An operator asks.
+    Order(Order),
     /// Leave politely.
     Stop,
 }
@@ -53,6 +56,8 @@ pub(super) enum ToService {
     },
     /// Signal a script.
     StopRun { run: RunId, how: Signal },
+    /// What came of an operator's order.
+    Ordered { id: u64, outcome: Outcome },
     /// To be freed.
     Dispose(Box<Plan>),
     /// A picture that was asked for.

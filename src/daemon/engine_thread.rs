@@ -284,6 +284,10 @@ impl Thread {
                 };
                 self.engine.handle(now, input, &mut self.actions);
             }
+            ToEngine::Order(order) => {
+                self.engine
+                    .handle(now, Input::Order(order), &mut self.actions);
+            }
             ToEngine::Plan(plan) => {
                 self.engine
                     .handle(now, Input::Plan(plan), &mut self.actions);

@@ -173,6 +173,7 @@ impl Performer {
                 Action::StopRun { run, how } => bridge.push(ToService::StopRun { run, how }),
                 Action::Notify(notification) => bridge.push(ToService::Notify(notification)),
                 Action::Tell(notice) => bridge.push(ToService::Tell(notice)),
+                Action::Ordered { id, outcome } => bridge.push(ToService::Ordered { id, outcome }),
                 Action::Dispose(plan) => bridge.push(ToService::Dispose(plan)),
             }
         }

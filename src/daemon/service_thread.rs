@@ -159,6 +159,9 @@ impl Service {
                 let request = self.checks.stop(run, how);
                 self.ask_runner(request);
             }
+            ToService::Ordered { id, outcome } => {
+                self.say(Level::Info, format!("order {id}: {outcome}"));
+            }
             ToService::Dispose(plan) => {
                 drop(plan);
                 rt::trim();

@@ -53,6 +53,25 @@ pub struct AddressSeen {
     pub secondary: bool,
 }
 
+/// What was found of something tracked that is neither a script nor an interface.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum TrackedSeen {
+    /// The number in a tracked file; a missing file counts as 0.
+    File {
+        /// Name of the `track_file`.
+        name: Arc<str>,
+        /// Its content.
+        value: i32,
+    },
+    /// Whether a tracked process has its quorum.
+    Process {
+        /// Name of the `vrrp_track_process`.
+        name: Arc<str>,
+        /// It has.
+        up: bool,
+    },
+}
+
 /// How one run of a script ended.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum Verdict {

@@ -19,8 +19,107 @@ pub struct Settings {
     pub global: GlobalSettings,
     /// Track scripts in the order of the file.
     pub checks: Vec<Arc<CheckSettings>>,
+    /// Tracked files in the order of the file.
+    #[serde(default)]
+    pub files: Vec<Arc<FileSettings>>,
+    /// Tracked processes in the order of the file.
+    #[serde(default)]
+    pub processes: Vec<Arc<ProcessTrackSettings>>,
     /// Virtual routers in the order of the file.
     pub routers: Vec<Arc<RouterSettings>>,
+    /// Sync groups in the order of the file.
+    #[serde(default)]
+    pub groups: Vec<Arc<GroupSettings>>,
+}
+
+/// One `track_file`: its content, a number, is weighted into priorities.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FileSettings {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The file.
+    pub path: Arc<str>,
+    /// Default weight of its users, -254..=254.
+    pub weight: i16,
+    /// Default `reverse` of its users.
+    pub reverse: bool,
+    /// `init_file`: write this value at the start if there is no file.
+    pub init: Option<i32>,
+    /// `init_file ... overwrite`: also if there is one.
+    pub overwrite: bool,
+}
+
+/// One `vrrp_track_process`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ProcessTrackSettings {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Program name, or the path for `full_command`.
+    pub process: Arc<str>,
+    /// Parameters to match.
+    pub params: Vec<Arc<str>>,
+    /// How parameters match.
+    pub matching: ParamMatch,
+    /// Compare argv[0] instead of the program's name.
+    pub full_command: bool,
+    /// Default weight of its users, -254..=254.
+    pub weight: i16,
+    /// Default `reverse` of its users.
+    pub reverse: bool,
+    /// At least so many must run.
+    pub quorum: u32,
+    /// At most so many may run.
+    pub quorum_max: Option<u32>,
+    /// A quorum that is gained counts after so long.
+    pub fork_delay: Duration,
+    /// A quorum that is lost counts after so long.
+    pub terminate_delay: Duration,
+}
+
+/// How a tracked process's parameters are compared (keepalived.conf(5) param_match).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ParamMatch {
+    /// They are not.
+    None,
+    /// All of them, each whole.
+    Exact,
+    /// The configured ones lead.
+    Partial,
+    /// The configured ones lead, the last as a prefix.
+    Initial,
+}
+
+/// One `vrrp_sync_group`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct GroupSettings {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Names of the member instances in order.
+    pub members: Vec<Arc<str>>,
+    /// Programs told of the group's transitions.
+    pub notify: NotifySettings,
+}
+
+/// Tracking of an interface that is not the instance's own (`track_interface`).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LinkTrackSettings {
+    /// The interface.
+    pub interface: Arc<str>,
+    /// Its weight here.
+    pub weight: Weight,
+    /// Up and down exchanged.
+    pub reverse: bool,
+}
+
+/// Tracking of a file or a process by name (`track_file`, `track_process`).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NamedTrackSettings {
+    /// Name of the definition.
+    pub name: Arc<str>,
+    /// Its weight here, -254..=254.
+    pub weight: i16,
+    /// Up and down exchanged.
+    pub reverse: bool,
 }
 
 /// `global_defs`, as far as it is not folded into routers and checks.
@@ -181,10 +280,34 @@ pub struct RouterSettings {
     pub timer_expired_backup: Option<Priority>,
     /// Announcements after takeover.
     pub garp: GarpSettings,
-    /// What it tracks.
+    /// Scripts it tracks; those of its sync group are folded in.
     pub tracks: Vec<TrackSettings>,
+    /// Interfaces it tracks, likewise.
+    #[serde(default)]
+    pub track_links: Vec<LinkTrackSettings>,
+    /// Files it tracks, likewise.
+    #[serde(default)]
+    pub track_files: Vec<NamedTrackSettings>,
+    /// Processes it tracks, likewise.
+    #[serde(default)]
+    pub track_processes: Vec<NamedTrackSettings>,
+    /// `track_handover`.
+    #[serde(default)]
+    pub handover: Handover,
     /// Programs told of its transitions.
     pub notify: NotifySettings,
+}
+
+/// Whether a MASTER whose priority fell because of a tracker hands over at once (`track_handover`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum Handover {
+    /// When the fall is confirmed.
+    #[default]
+    Confirmed,
+    /// With every fall.
+    Always,
+    /// Never: the plain protocol.
+    Off,
 }
 
 /// How adverts travel.

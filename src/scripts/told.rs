@@ -207,6 +207,10 @@ pub(super) mod tests {
             timer_expired_backup: None,
             garp: GarpSettings::default(),
             tracks: Vec::new(),
+            track_links: Vec::new(),
+            track_files: Vec::new(),
+            track_processes: Vec::new(),
+            handover: crate::model::settings::Handover::default(),
             notify: NotifySettings {
                 master: command("/master"),
                 backup: command("/backup"),

@@ -6,6 +6,7 @@ use crate::core::input::Input;
 use crate::core::plan::{self, Plan};
 use crate::model::ids::{ActionId, CheckId, LinkId, RunId};
 use crate::model::notice::{Notice, Notification, Phase, What};
+use crate::model::order::Outcome;
 use crate::model::order::StopKind;
 use crate::model::seen::Verdict;
 use crate::model::settings::Settings;
@@ -89,6 +90,7 @@ pub struct Host {
     messages: VecDeque<Message>,
     outbox: Actions,
     notified: Vec<(Instant, Box<Notification>)>,
+    ordered: Vec<(Instant, u64, Outcome)>,
     overflowed: u64,
     wakes: u64,
     retries_until: Instant,
@@ -119,6 +121,7 @@ impl Host {
             messages: VecDeque::new(),
             outbox: Actions::with_capacity(64, 4096),
             notified: Vec::new(),
+            ordered: Vec::new(),
             overflowed: 0,
             wakes: 0,
             retries_until: Instant::ZERO,
@@ -155,7 +158,12 @@ impl Host {
         self.asleep
     }
 
-    /// Every notification so far.
+    /// What came of operators' orders: when, which, what.
+    pub fn ordered(&self) -> &[(Instant, u64, Outcome)] {
+        &self.ordered
+    }
+
+    /// What notify programs were told, in order.
     pub fn notified(&self) -> &[(Instant, Box<Notification>)] {
         &self.notified
     }
@@ -460,6 +468,7 @@ impl Host {
                 }
                 Action::Notify(notification) => self.notified.push((now, notification)),
                 Action::Tell(notice) => self.note_notice(now, notice, turn.timeline),
+                Action::Ordered { id, outcome } => self.ordered.push((now, id, outcome)),
                 // Nothing here needs freeing elsewhere.
                 Action::Dispose(plan) => drop(plan),
             }

@@ -200,6 +200,10 @@ pub fn router(name: &str) -> RouterMaker {
         timer_expired_backup: None,
         garp: GarpSettings::default(),
         tracks: Vec::new(),
+        track_links: Vec::new(),
+        track_files: Vec::new(),
+        track_processes: Vec::new(),
+        handover: crate::model::settings::Handover::default(),
         notify: NotifySettings::default(),
     })
 }
@@ -380,6 +384,9 @@ pub fn settings(
     checks: impl IntoIterator<Item = CheckMaker>,
 ) -> Settings {
     Settings {
+        files: Vec::new(),
+        processes: Vec::new(),
+        groups: Vec::new(),
         global: GlobalSettings::default(),
         checks: checks.into_iter().map(|c| Arc::new(c.0)).collect(),
         routers: routers.into_iter().map(|r| Arc::new(r.0)).collect(),

@@ -295,6 +295,7 @@ impl Watch {
             | Action::Close { .. }
             | Action::StartRun { .. }
             | Action::StopRun { .. }
+            | Action::Ordered { .. }
             | Action::Dispose(_) => {}
         }
     }

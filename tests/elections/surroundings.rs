@@ -342,3 +342,27 @@ fn two_thousand_addresses_make_no_advert_late() {
         2
     );
 }
+
+#[test]
+fn an_address_removed_before_the_kernel_has_answered_is_put_back_too() {
+    let cidr = vip([10, 0, 0, 200]).cidr;
+    let removed = || Event::Meddle {
+        host: A,
+        link: ETH0,
+        cidr,
+        change: Change::Remove,
+    };
+    let mut world = Scenario::new(1).host(host("a").router(vi(150))).world();
+    // It is put back while the daemon sleeps and removed again: "added" and "removed" are read first,
+    // then the answer to the request.
+    world.at(at(10 * S), removed());
+    let length = S / 2;
+    world.at(
+        at(10 * S) + Duration::from_micros(50),
+        Event::Stall { host: A, length },
+    );
+    world.at(at(10 * S) + 100 * MS, removed());
+    world.run_for(11 * S);
+    kept_rules(&world);
+    assert!(world.holds(A, cidr), "{}", world.report("put back twice"));
+}

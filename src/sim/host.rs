@@ -6,9 +6,9 @@ use crate::core::input::Input;
 use crate::core::plan::{self, Plan};
 use crate::model::ids::{ActionId, CheckId, LinkId, RunId};
 use crate::model::notice::{Notice, Notification, Phase, What};
-use crate::model::order::Outcome;
 use crate::model::order::StopKind;
-use crate::model::seen::Verdict;
+use crate::model::order::{Order, Outcome};
+use crate::model::seen::{TrackedSeen, Verdict};
 use crate::model::settings::Settings;
 use crate::model::time::Instant;
 use crate::model::view::Snapshot;
@@ -60,6 +60,8 @@ enum Message {
     Refused(ActionId, i32),
     CheckDone(CheckId, RunId, Verdict),
     Plan(Box<Plan>),
+    Order(Order),
+    Tracked(TrackedSeen),
     Stop,
 }
 
@@ -231,6 +233,14 @@ impl Host {
         let plan = plan::diff(&self.settings, settings.clone());
         self.settings = settings;
         self.messages.push_back(Message::Plan(Box::new(plan)));
+    }
+
+    pub(super) fn ask(&mut self, order: Order) {
+        self.messages.push_back(Message::Order(order));
+    }
+
+    pub(super) fn find(&mut self, seen: TrackedSeen) {
+        self.messages.push_back(Message::Tracked(seen));
     }
 
     pub(super) const fn sleep(&mut self) {
@@ -410,6 +420,8 @@ impl Host {
                 turn.watch.reloaded(self.index, now);
                 return;
             }
+            Message::Order(order) => Input::Order(order),
+            Message::Tracked(seen) => Input::Tracked(seen),
             Message::Stop => {
                 self.stopping = true;
                 Input::Stop(StopKind::Polite)

@@ -328,12 +328,29 @@ impl Host {
             && self.kernel.waiting() == 0
     }
 
-    /// One turn of the daemon's loop: look first, then conclude.
+    /// Turns of the daemon's loop until nothing is left to read.
     pub(super) fn wake(&mut self, now: Instant, turn: &mut Turn<'_>) {
         if self.asleep || self.engine.is_none() {
             return;
         }
         self.wakes += 1;
+        loop {
+            self.turn(now, turn);
+            if self.packets.is_empty() {
+                break;
+            }
+        }
+        self.check(now, turn);
+        let idle = self.engine.as_ref().is_some_and(|e| e.is_idle());
+        if self.stopping && idle && self.kernel.waiting() == 0 {
+            self.engine = None;
+            self.kernel.orphan();
+            turn.watch.left(self.index, now, &self.kernel);
+        }
+    }
+
+    /// One turn of the daemon's loop: look first, then conclude.
+    fn turn(&mut self, now: Instant, turn: &mut Turn<'_>) {
         if self.timers_first {
             self.hand(now, Input::Tick, Cause::Tick, turn);
         }
@@ -361,13 +378,6 @@ impl Host {
             Cause::Other
         };
         self.hand(now, Input::Tick, cause, turn);
-        self.check(now, turn);
-        let idle = self.engine.as_ref().is_some_and(|e| e.is_idle());
-        if self.stopping && idle && self.kernel.waiting() == 0 {
-            self.engine = None;
-            self.kernel.orphan();
-            turn.watch.left(self.index, now, &self.kernel);
-        }
     }
 
     fn hand_packet(&mut self, now: Instant, link: LinkId, bytes: &[u8], turn: &mut Turn<'_>) {

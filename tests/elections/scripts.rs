@@ -57,7 +57,11 @@ fn a_lost_weight_without_handover_moves_one_down_interval_after_the_last_old_adv
     let mut world = Scenario::new(1)
         .host(
             host("a")
-                .router(vi(150).track("chk", -60).with(|r| r.handover = Handover::Off))
+                .router(
+                    vi(150)
+                        .track("chk", -60)
+                        .with(|r| r.handover = Handover::Off),
+                )
                 .check(check("chk"), Behaviour::PASSES),
         )
         .host(host("b").router(vi(100)))

@@ -318,13 +318,22 @@ impl Program {
         }
     }
 
+    /// Starts it and waits until it looks as it shall.
     fn start(&self, args: &[&str]) -> Child {
-        Command::new(&self.path)
+        let child = Command::new(&self.path)
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
-            .expect("started")
+            .expect("started");
+        // The kernel lets us go on before the new program has its name and arguments.
+        let line = format!("/proc/{}/cmdline", child.id());
+        let begun = Instant::now();
+        while !fs::read_to_string(&line).is_ok_and(|line| line.contains(&self.name)) {
+            assert!(begun.elapsed() < SOON, "{} does not start", self.name);
+            std::thread::yield_now();
+        }
+        child
     }
 
     fn tracked(&self) -> ProcessTrackSettings {
@@ -587,4 +596,82 @@ async fn a_hundred_short_lived_processes_leave_no_trace() {
             "{way}: those that ended are forgotten"
         );
     }
+}
+
+fn is_root() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        eprintln!("skipped: namespaces need root");
+    }
+    root
+}
+
+#[test]
+fn in_another_network_namespace_only_a_socket_opened_before_hears() {
+    if !is_root() {
+        return;
+    }
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime")
+    };
+    let Ok(mut before) = Connector::open() else {
+        eprintln!("skipped: this kernel has no proc connector");
+        return;
+    };
+    if runtime().block_on(async { before.listen() }).is_err() {
+        eprintln!("skipped: the kernel tells nothing of processes here");
+        return;
+    }
+    drop(before);
+    let before = Connector::open().expect("opened as just now");
+    std::thread::spawn(move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("a namespace");
+        runtime().block_on(async {
+            let program = Program::new();
+            let settings = [Arc::new(program.tracked())];
+            let after = Connector::open().ok();
+            let mut scanned = Processes::new(&settings, after);
+            assert!(!scanned.is_told());
+            let News::Say { level, text } = scanned.next().await else {
+                panic!("the refusal is said first");
+            };
+            assert_eq!(level, Level::Info);
+            assert!(text.contains("every second instead"), "{text}");
+            let mut told = Processes::new(&settings, Some(before));
+            assert!(told.is_told());
+            for processes in [&mut scanned, &mut told] {
+                assert!(!up(processes).await);
+                let child = program.start(&[]);
+                assert!(up(processes).await);
+                end(child);
+                assert!(!up(processes).await);
+            }
+        });
+    })
+    .join()
+    .expect("the namespace's thread");
+}
+
+#[test]
+fn in_a_container_with_processes_of_its_own_they_are_scanned() {
+    if !is_root() {
+        return;
+    }
+    let output = Command::new("unshare")
+        .args(["--pid", "--net", "--fork", "--mount-proc"])
+        .arg(std::env::current_exe().expect("our own path"))
+        .args(["--exact", "--nocapture", "--test-threads=1"])
+        .args([
+            "a_process_is_seen_to_come_and_to_go",
+            "a_zombie_does_not_count",
+        ])
+        .output()
+        .expect("unshare(1) runs");
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("2 passed"), "{text}");
+    assert!(text.contains("skipped for the proc connector"), "{text}");
 }

@@ -188,7 +188,7 @@ impl Connector {
         message.extend(0_u32.to_ne_bytes());
         message.extend(4_u16.to_ne_bytes());
         message.extend(0_u16.to_ne_bytes());
-        message.extend((operation as u32).to_ne_bytes());
+        message.extend(operation.to_ne_bytes());
         send(self.socket.as_raw_fd(), &message, MsgFlags::MSG_DONTWAIT)?;
         Ok(())
     }
@@ -228,7 +228,7 @@ fn word(message: &[u8], at: usize) -> Option<u32> {
 fn answer(message: &[u8], sequence: u32) -> Option<i32> {
     let ours = word(message, NETLINK + 8)? == sequence;
     let what = word(message, NETLINK + CONNECTOR)?;
-    (ours && what == libc::PROC_EVENT_NONE as u32)
+    (ours && what == libc::PROC_EVENT_NONE)
         .then(|| word(message, BODY))
         .flatten()
         .map(|error| error.cast_signed().saturating_abs())
@@ -240,11 +240,11 @@ fn event(message: &[u8]) -> Option<Event> {
     // Each process is named by its thread's number and its own.
     let leader = |index: usize| at(index).filter(|pid| at(index + 1) == Some(*pid));
     match what {
-        w if w == libc::PROC_EVENT_FORK as u32 => leader(2).map(Event::Look),
+        libc::PROC_EVENT_FORK => leader(2).map(Event::Look),
         // Any thread may do it; then it is the process that runs the new program.
-        w if w == libc::PROC_EVENT_EXEC as u32 => at(1).map(Event::Look),
-        w if w == libc::PROC_EVENT_COMM as u32 => leader(0).map(Event::Look),
-        w if w == libc::PROC_EVENT_EXIT as u32 => leader(0).map(Event::Exit),
+        libc::PROC_EVENT_EXEC => at(1).map(Event::Look),
+        libc::PROC_EVENT_COMM => leader(0).map(Event::Look),
+        libc::PROC_EVENT_EXIT => leader(0).map(Event::Exit),
         _ => None,
     }
 }

@@ -340,12 +340,8 @@ impl Router {
                 a.advert_at = now + adver;
                 self.stats.counters.skipped += 1;
             }
-            if late > adver * 3 {
-                // Others may have served meanwhile: tell hosts and switches again.
-                a.garp.begin(now, self.settings.garp.repeat);
-                self.tell(What::Stalled { late }, cx);
-            }
         }
+        self.wake_up(now, late, cx);
         false
     }
 
@@ -444,9 +440,11 @@ impl Router {
         let theirs = match advert.claim {
             Claim::Release => {
                 if now >= a.release_at {
+                    let late = now.since(a.advert_at);
                     a.release_at = now + adver;
                     a.advert_at = now + adver;
                     self.send_advert(Claim::Hold(ours), cx);
+                    self.wake_up(now, late, cx);
                 }
                 return;
             }
@@ -505,12 +503,12 @@ impl Router {
         a.answer_at = now + adver;
         self.stats.counters.reasserted += 1;
         let answers = !self.settings.lower_prio_no_advert;
-        if answers {
-            a.advert_at = now + adver;
-        }
+        let late = now.since(a.advert_at);
         a.garp.repeat_set(now, garp.lower_repeat, garp.lower_delay);
         if answers {
+            a.advert_at = now + adver;
             self.send_advert(Claim::Hold(ours), cx);
+            self.wake_up(now, late, cx);
         }
         let (theirs, ours) = (theirs.get(), ours.get());
         self.tell(What::LowerAdvert { from, theirs, ours }, cx);

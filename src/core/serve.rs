@@ -25,19 +25,6 @@ impl Router {
         self.places.install(&find, cx.requests, cx.out);
     }
 
-    /// The next advert was so late that others may have served meanwhile: hosts and switches are told
-    /// again.
-    pub(super) fn wake_up(&mut self, now: Instant, late: Duration, cx: &mut Cx<'_>) {
-        let garp = self.settings.garp;
-        if late <= self.settings.adver * 3 {
-            return;
-        }
-        if let State::Active(a) = &mut self.state {
-            a.garp.begin(now, garp.repeat);
-            self.tell(What::Stalled { late }, cx);
-        }
-    }
-
     /// Interfaces may have appeared.
     pub(super) fn settle_in(&mut self, cx: &mut Cx<'_>) {
         let (interface, links) = (self.settings.interface.clone(), &*cx.links);

@@ -3,7 +3,8 @@
 //! The way of a word: [`source`] knows where each byte stands; `reader` follows includes, conditions,
 //! variables and loops; `lexer` makes words and braces; `block` makes a tree; `audit` holds it against
 //! the table in [`keywords`]; `global`, `script`, `router`, `address` and `track` read values; `settle`
-//! makes an instance that can run; `check` looks at all of them together. Nothing here knows a socket,
+//! makes an instance that can run; `check` looks at all of them together; [`places`] remembers where
+//! it all stands. Nothing here knows a socket,
 //! an interface or a user; only [`source`] opens files.
 
 mod address;
@@ -14,6 +15,7 @@ pub mod diag;
 mod global;
 pub mod keywords;
 mod lexer;
+pub mod places;
 mod reader;
 mod router;
 mod script;
@@ -24,6 +26,7 @@ mod value;
 mod vars;
 
 pub use diag::{Diagnostic, Severity, exit_code, render};
+pub use places::Places;
 pub use source::{Sources, Span};
 
 use crate::model::settings::{RouterSettings, Settings};
@@ -54,6 +57,8 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// The files it came from.
     pub sources: Sources,
+    /// Where its words stand.
+    pub places: Places,
     /// It configures load balancing, which is not handled here.
     pub lvs: bool,
 }
@@ -94,6 +99,7 @@ pub fn load(path: &Path, options: &Options) -> Loaded {
                 settings: None,
                 diagnostics: diags.finish(),
                 sources,
+                places: Places::default(),
                 lvs: false,
             }
         }
@@ -116,6 +122,7 @@ pub fn load_str(name: &str, text: &str, options: &Options) -> Loaded {
             settings: None,
             diagnostics: diags.finish(),
             sources,
+            places: Places::default(),
             lvs: false,
         };
     }
@@ -142,6 +149,7 @@ fn finish(
         settings: (!diagnostics.iter().any(|d| d.refuses)).then_some(settings),
         diagnostics,
         sources,
+        places: Places::of(&nodes),
         lvs: audit.servers,
     }
 }
@@ -282,6 +290,42 @@ fn note_script_security(nodes: &[Node], global: &global::Global, diags: &mut Dia
                 "scripts are used while enable_script_security is off",
             )
             .help("add enable_script_security and script_user to global_defs"),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_places_of_keywords_and_tracked_names_are_known() {
+        let text = "vrrp_script chk {\n script /bin/true\n weight -5\n}\n\
+                    vrrp_instance V {\n interface e0\n priority 100\n priority 101\n \
+                    track_script {\n  chk weight -2\n  chk\n }\n}\n\
+                    vrrp_instance V {\n nopreempt\n}\n";
+        let loaded = load_str("f", text, &Options::default());
+        let (places, sources) = (&loaded.places, &loaded.sources);
+        let word = |span: Option<Span>| span.map(|s| sources.slice(s));
+        let v = |keyword| word(places.keyword("vrrp_instance", "V", keyword));
+        assert_eq!(v("priority"), Some("priority 101"));
+        assert_eq!(v("track_script"), Some("track_script"));
+        assert_eq!(
+            v("nopreempt"),
+            None,
+            "the second block of a name is not read"
+        );
+        assert_eq!(
+            word(places.keyword("vrrp_script", "chk", "weight")),
+            Some("weight -5")
+        );
+        assert_eq!(word(places.name("vrrp_instance", "V")), Some("V"));
+        let entry = places
+            .entry("vrrp_instance", "V", "track_script", "chk")
+            .expect("tracked");
+        assert_eq!(
+            (sources.slice(entry.span), entry.more),
+            ("chk weight -2", true)
         );
     }
 }

@@ -609,6 +609,7 @@ fn notification(phase: Phase, notify: NotifySettings) -> Notification {
     Notification {
         router: RouterId(0),
         settings: Arc::new(settings),
+        group: None,
         from: Phase::Init,
         to: Told::State(phase),
         priority: 100,

@@ -223,3 +223,101 @@ fn unknown(word: &Word, diags: &mut Diags) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::help::{instance, routers};
+    use super::*;
+
+    fn one(entry: &str) -> (Option<VirtualAddress>, Vec<&'static str>) {
+        let six = entry.contains("::");
+        let first = if six { "fe80::fe/64" } else { "10.255.255.1" };
+        let (r, codes) = routers(&instance(&format!(
+            "virtual_ipaddress {{\n{first}\n{entry}\n}}"
+        )));
+        (r.addresses.get(1).cloned(), codes)
+    }
+
+    fn good(entry: &str) -> VirtualAddress {
+        let (address, codes) = one(entry);
+        assert!(codes.is_empty(), "{entry}: {codes:?}");
+        address.expect("an address")
+    }
+
+    #[test]
+    fn an_address_alone_is_a_host_and_a_lone_ipv6_one_is_never_a_source() {
+        assert_eq!(good("10.0.0.1").cidr.len, 32);
+        assert_eq!(good("10.0.0.1/24").cidr.to_string(), "10.0.0.1/24");
+        assert_eq!(good("2001:db8::1").preferred_lft, Some(0));
+        assert_eq!(good("2001:db8::1/64").preferred_lft, None);
+        assert_eq!(
+            good("2001:db8::1 preferred_lft forever").preferred_lft,
+            None
+        );
+        assert_eq!(
+            good("2001:db8::1/64 preferred_lft 60").preferred_lft,
+            Some(60)
+        );
+    }
+
+    #[test]
+    fn options_are_read_in_any_order() {
+        let a = good("10.0.0.1/24 no_track label eth0:1 brd + dev eth1 scope link noprefixroute");
+        assert_eq!(a.dev.as_deref(), Some("eth1"));
+        assert_eq!(a.label.as_deref(), Some("eth0:1"));
+        assert_eq!(a.broadcast, Some(Ipv4Addr::new(10, 0, 0, 255)));
+        assert_eq!((a.scope, a.no_track, a.no_prefix_route), (253, true, true));
+        assert!(!a.dad);
+        assert!(good("fe80::1/64 -nodad").dad);
+        assert_eq!(good("10.0.0.1 scope 200").scope, 200);
+    }
+
+    #[test]
+    fn broadcast_is_resolved_from_the_prefix() {
+        assert_eq!(
+            good("10.0.3.1/22 brd +").broadcast,
+            Some(Ipv4Addr::new(10, 0, 3, 255))
+        );
+        assert_eq!(
+            good("10.0.3.1/22 broadcast -").broadcast,
+            Some(Ipv4Addr::new(10, 0, 0, 0))
+        );
+        assert_eq!(
+            good("10.0.3.1/0 brd +").broadcast,
+            Some(Ipv4Addr::BROADCAST)
+        );
+        assert_eq!(
+            good("10.0.3.1 brd 10.0.3.9").broadcast,
+            Some(Ipv4Addr::new(10, 0, 3, 9))
+        );
+        let (address, codes) = one("10.0.3.1/31 brd +");
+        assert_eq!(address.and_then(|a| a.broadcast), None);
+        assert_eq!(codes, ["bad-address-option"]);
+    }
+
+    #[test]
+    fn what_keepalived_drops_is_dropped() {
+        for entry in [
+            "10.0.0.1 label 1234567890123456",
+            "10.0.0.1 dev a dev b",
+            "2001:db8::1 brd 1.2.3.4",
+            "10.0.0.1 dev",
+        ] {
+            let (address, codes) = one(entry);
+            assert_eq!((address, codes.len()), (None, 1), "{entry}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_word_is_left_out_and_the_address_kept() {
+        let (address, codes) = one("10.0.0.1/24 10.0.0.2/24");
+        assert_eq!(
+            address.map(|a| a.cidr.to_string()).as_deref(),
+            Some("10.0.0.1/24")
+        );
+        assert_eq!(codes, ["unknown-option"]);
+        let (address, codes) = one("10.0.0.1/24 peer 10.0.0.2");
+        assert!(address.is_some());
+        assert_eq!(codes, ["not-acted-on"]);
+    }
+}

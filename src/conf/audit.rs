@@ -13,6 +13,8 @@ pub(super) struct Audit {
     lvs: Option<Span>,
     /// A `virtual_server` or its like is there.
     pub(super) servers: bool,
+    /// Near misses looked up already; the same typo often stands in every instance.
+    near: HashMap<(Within, String), Option<&'static str>>,
 }
 
 impl Audit {
@@ -41,7 +43,7 @@ impl Audit {
         let mut first: HashMap<&str, Span> = HashMap::new();
         for node in nodes {
             let Some(row) = node.row else {
-                unknown(node, within, diags);
+                self.unknown(node, within, diags);
                 continue;
             };
             words(node, row, diags);
@@ -66,6 +68,40 @@ impl Audit {
                 self.level(&block.children, block.within, quiet, diags);
             }
         }
+    }
+
+    fn unknown(&mut self, node: &Node, within: Within, diags: &mut Diags) {
+        let name = node.name();
+        let shown: String = name.chars().take(64).collect();
+        let what = format!("unknown keyword `{shown}` in {}", within.name());
+        let d = if node.block.is_some() {
+            Diagnostic::error(
+                "unknown-keyword",
+                node.span(),
+                format!("{what}; its block is not read"),
+            )
+        } else {
+            Diagnostic::warning("unknown-keyword", node.span(), what)
+        };
+        let near = self.nearest(within, name);
+        diags.push(match (near, keywords::elsewhere(name)) {
+            (Some(near), _) => d.help(format!("did you mean `{near}`?")),
+            (None, Some(place)) => {
+                let inside = if place == Within::Root { "at" } else { "in" };
+                d.help(format!("this keyword stands {inside} {}", place.name()))
+            }
+            (None, None) => d,
+        });
+    }
+
+    fn nearest(&mut self, within: Within, name: &str) -> Option<&'static str> {
+        if name.len() > 64 || self.near.len() > 1000 {
+            return None;
+        }
+        *self
+            .near
+            .entry((within, name.to_owned()))
+            .or_insert_with(|| keywords::nearest(within, name))
     }
 
     fn status(&mut self, node: &Node, row: &'static Keyword, diags: &mut Diags) {
@@ -142,28 +178,4 @@ fn words(node: &Node, row: &Keyword, diags: &mut Diags) {
             ));
         }
     }
-}
-
-fn unknown(node: &Node, within: Within, diags: &mut Diags) {
-    let name = node.name();
-    let shown: String = name.chars().take(64).collect();
-    let what = format!("unknown keyword `{shown}` in {}", within.name());
-    let d = if node.block.is_some() {
-        Diagnostic::error(
-            "unknown-keyword",
-            node.span(),
-            format!("{what}; its block is not read"),
-        )
-    } else {
-        Diagnostic::warning("unknown-keyword", node.span(), what)
-    };
-    let near = keywords::nearest(within, name);
-    diags.push(match (near, keywords::elsewhere(name)) {
-        (Some(near), _) => d.help(format!("did you mean `{near}`?")),
-        (None, Some(place)) => {
-            let inside = if place == Within::Root { "at" } else { "in" };
-            d.help(format!("this keyword stands {inside} {}", place.name()))
-        }
-        (None, None) => d,
-    });
 }

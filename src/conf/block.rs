@@ -67,6 +67,7 @@ struct Frame {
 }
 
 /// Builds the tree.
+#[derive(Default)]
 pub(super) struct Builder {
     stack: Vec<Frame>,
     root: Vec<Node>,
@@ -74,17 +75,6 @@ pub(super) struct Builder {
     pending: Option<Node>,
     /// Blocks open beyond [`MAX_DEPTH`]; their contents are dropped.
     too_deep: usize,
-}
-
-impl Default for Builder {
-    fn default() -> Self {
-        Self {
-            stack: Vec::new(),
-            root: Vec::new(),
-            pending: None,
-            too_deep: 0,
-        }
-    }
 }
 
 impl Builder {
@@ -444,7 +434,7 @@ mod tests {
 
     #[test]
     fn nesting_is_bounded() {
-        let (_, diags) = tree(&format!("global_defs {}", "{ ".repeat(100_000)));
+        let (_, diags) = tree(&format!("global_defs {}", "{\n".repeat(100_000)));
         assert!(diags.iter().any(|d| d.code == "too-deep"));
     }
 

@@ -50,3 +50,42 @@ impl Taken {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::help::{codes, read};
+
+    fn two(first: &str, second: &str) -> Vec<&'static str> {
+        let one = |name: &str, body: &str| {
+            let vip = if body.contains("v6") {
+                "fe80::1/64"
+            } else {
+                "10.0.0.1"
+            };
+            let body = body.replace("v6", "");
+            format!(
+                "vrrp_instance {name} {{\nvirtual_router_id 9\nvirtual_ipaddress {{ {vip} }}\n{body}\n}}\n"
+            )
+        };
+        codes(&read(&format!("{}{}", one("A", first), one("B", second))))
+    }
+
+    const PEER: &str = "interface e\nunicast_peer {\n10.0.0.2\n10.0.0.3\n}";
+
+    #[test]
+    fn a_virtual_router_is_one_vrid_of_one_family_on_one_link() {
+        assert_eq!(two("interface e", "interface e"), ["duplicate-vrid"]);
+        assert!(two("interface e", "interface f").is_empty());
+        assert!(two("interface e", "interface e\nv6").is_empty());
+    }
+
+    #[test]
+    fn unicast_routers_differ_by_their_peers() {
+        assert!(two("interface e", PEER).is_empty());
+        assert!(two(PEER, "interface e\nunicast_peer {\n10.0.0.4\n}").is_empty());
+        assert_eq!(
+            two(PEER, "interface e\nunicast_peer {\n10.0.0.3\n}"),
+            ["duplicate-vrid"]
+        );
+    }
+}

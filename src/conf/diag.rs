@@ -1,7 +1,7 @@
 //! What there is to say about a configuration, and how it is shown: the source line, the word
 //! underlined, what is wrong, what was expected, how to mend it.
 
-use super::source::{Sources, Span};
+use super::source::{Sources, Span, is_stand_in};
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -115,17 +115,40 @@ impl Diagnostic {
 #[derive(Default, Debug)]
 pub(super) struct Diags {
     list: Vec<Diagnostic>,
+    /// Stands for all beyond [`MOST`], and how many these are.
+    beyond: Option<(Diagnostic, usize)>,
 }
+
+/// So many are kept; a file with more is not a configuration.
+const MOST: usize = 20_000;
 
 impl Diags {
     /// Adds one.
     pub(super) fn push(&mut self, diagnostic: Diagnostic) {
-        self.list.push(diagnostic);
+        if self.list.len() < MOST {
+            self.list.push(diagnostic);
+            return;
+        }
+        let Diagnostic {
+            severity,
+            span,
+            refuses,
+            ..
+        } = diagnostic;
+        let first = Diagnostic::new(severity, "too-many", span, "");
+        let (beyond, count) = self.beyond.get_or_insert((first, 0));
+        beyond.severity = beyond.severity.max(severity);
+        beyond.refuses |= refuses;
+        *count += 1;
     }
 
     /// In source order, each said once. A note that only repeats for further places what was said
     /// at the first is folded into it with a count.
     pub(super) fn finish(mut self) -> Vec<Diagnostic> {
+        if let Some((mut beyond, count)) = self.beyond.take() {
+            beyond.text = format!("from here on {count} more findings are left out");
+            self.list.push(beyond);
+        }
         self.list.sort_by_key(|d| (d.span.file, d.span.at));
         let mut seen = HashSet::new();
         let mut first: HashMap<(&'static str, String), usize> = HashMap::new();
@@ -269,6 +292,8 @@ fn printable(text: &str) -> String {
     for c in text.chars() {
         if c.is_control() && !matches!(c, '\t' | '\n') {
             out.extend(std::iter::repeat_n('?', c.len_utf8()));
+        } else if is_stand_in(c) {
+            out.push(char::REPLACEMENT_CHARACTER);
         } else {
             out.push(c);
         }
@@ -337,6 +362,19 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_of_findings_is_cut_but_not_its_verdict() {
+        let mut diags = Diags::default();
+        for at in 0..30_000 {
+            diags.push(Diagnostic::note("n", span(at, 1), format!("{at}")));
+        }
+        diags.push(Diagnostic::refusal("e", span(30_000, 1), "refused"));
+        let list = diags.finish();
+        assert_eq!(list.len(), MOST + 1);
+        assert_eq!(exit_code(&list, false), 2);
+        assert!(list.iter().any(|d| d.refuses && d.code == "too-many"));
+    }
+
+    #[test]
     fn the_word_is_underlined_in_its_line() {
         let mut sources = Sources::default();
         let file = sources.add("a.conf", "one\n\tprority 100\n".to_owned());
@@ -350,7 +388,7 @@ mod tests {
             "no such word",
         )
         .help("did you mean `priority`?");
-        let text = render(&[d.clone()], &sources, false);
+        let text = render(std::slice::from_ref(&d), &sources, false);
         assert!(text.contains("a.conf:2:2"), "{text}");
         assert!(text.contains("^^^^^^^"), "{text}");
         assert!(text.contains("help: did you mean"), "{text}");

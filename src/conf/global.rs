@@ -377,3 +377,70 @@ pub(super) fn other_group(within: Within, word: &Word, arg: &Word) -> Diagnostic
     .help("keep keepalived for this file until it is acted on, or take the keyword out")
     .unacted(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::help::{codes, read};
+    use super::*;
+
+    fn settings(lines: &str) -> (GlobalSettings, Vec<&'static str>) {
+        let loaded = read(&format!("global_defs {{\n{lines}\n}}\n"));
+        let codes = codes(&loaded);
+        (loaded.settings.expect("usable").global, codes)
+    }
+
+    #[test]
+    fn what_concerns_the_program_is_kept() {
+        let (g, codes) = settings(
+            "router_id r\ncontrol_group adm\nvrrp_startup_delay 0.5\nvrrp_delay_after_boot 30\n\
+             vrrp_garp_interval 0.001\nvrrp_gna_interval 0.000002\nlog_unknown_vrids\nenable_script_security\n\
+             vip_restore_limit 5 10",
+        );
+        assert!(codes.is_empty(), "{codes:?}");
+        assert_eq!(g.router_id.as_deref(), Some("r"));
+        assert_eq!(g.control_group.as_deref(), Some("adm"));
+        assert_eq!(g.startup_delay, Duration::from_millis(500));
+        assert_eq!(g.delay_after_boot, Duration::from_secs(30));
+        assert_eq!(g.garp_interval, Duration::from_millis(1));
+        assert_eq!(g.gna_interval, Duration::from_micros(2));
+        assert!(g.log_unknown_vrids && g.script_security);
+        assert_eq!(
+            (g.restore_limit.count, g.restore_limit.within),
+            (5, Duration::from_secs(10))
+        );
+    }
+
+    #[test]
+    fn scheduling_is_clamped_to_what_can_be() {
+        let (g, codes) = settings(
+            "vrrp_rt_priority 200\nvrrp_priority -99\nvrrp_no_swap\nvrrp_cpu_affinity 2 0 2\nvrrp_rlimit_rttime 5000",
+        );
+        assert_eq!(g.process.rt_priority, Some(99));
+        assert_eq!(g.process.nice, Some(-20));
+        assert_eq!(g.process.cpus, [0, 2]);
+        assert_eq!((g.process.no_swap, g.process.rttime), (true, Some(5000)));
+        assert_eq!(codes, ["out-of-range", "out-of-range"]);
+    }
+
+    #[test]
+    fn several_blocks_add_up() {
+        let loaded = read("global_defs {\nrouter_id a\n}\nglobal_defs {\nlog_unknown_vrids\n}\n");
+        let global = loaded.settings.expect("usable").global;
+        assert_eq!(global.router_id.as_deref(), Some("a"));
+        assert!(global.log_unknown_vrids);
+    }
+
+    #[test]
+    fn another_group_is_refused_and_the_standards_is_not() {
+        assert!(
+            read("global_defs {\nvrrp_mcast_group4 224.0.0.99\n}\n")
+                .settings
+                .is_none()
+        );
+        assert!(
+            settings("vrrp_mcast_group4 224.0.0.18\nvrrp_mcast_group6 ff02::12")
+                .1
+                .is_empty()
+        );
+    }
+}

@@ -200,6 +200,7 @@ const PARSED_FIRST: Status =
 const ALWAYS: Status = NoEffect("a missing interface is always waited for");
 const NO_VMAC: Status = NoEffect("it concerns virtual MAC interfaces alone");
 const DEVELOPERS: Status = NoEffect("it is for keepalived's developers");
+const ANYWAY: Status = NoEffect("it is what happens anyway");
 const READER: Status = Acted;
 
 const NEEDS_VMAC: Status = Refused(
@@ -497,7 +498,7 @@ const TABLE: &[Keyword] = &[
     block(W::Instance, "track_process", 0, W::Tracks, LATER),
     block(W::Instance, "track_bfd", 0, W::Tracks, LATER),
     key(W::Instance, "linkbeat_use_polling", 0, 0, LATER),
-    key(W::Instance, "accept", 0, 0, Acted),
+    key(W::Instance, "accept", 0, 0, ANYWAY),
     key(W::Instance, "no_accept", 0, 0, ASIDE),
     key(W::Instance, "preempt", 0, 0, Acted),
     key(W::Instance, "nopreempt", 0, 0, Acted),
@@ -636,17 +637,15 @@ pub(super) fn elsewhere(name: &str) -> Option<Within> {
 
 /// The allowed word nearest to `name`, if it is near enough to be meant.
 pub(super) fn nearest(within: Within, name: &str) -> Option<&'static str> {
-    let most = match name.chars().count() {
+    let most = match name.len() {
         0..=2 => return None,
         3..=5 => 1,
         6..=9 => 2,
-        _ => 3,
+        10..=64 => 3,
+        _ => return None,
     };
-    if name.len() > 64 {
-        return None;
-    }
     ALL.iter()
-        .filter(|k| k.within == within)
+        .filter(|k| k.within == within && k.name.len().abs_diff(name.len()) <= most)
         .map(|k| (strsim::osa_distance(name, k.name), k.name))
         .filter(|(distance, _)| *distance <= most)
         .min()

@@ -287,7 +287,7 @@ fn note_cut_word(line: &Line<'_>, at: usize, diags: &mut Diags) {
     let Some(last) = before.chars().next_back() else {
         return;
     };
-    if blank(last) || matches!(last, '{' | '}' | '"' | ';' | '#' | '!') {
+    if blank(last) || matches!(last, '{' | '}' | '"' | ';' | '@' | '#' | '!') {
         return;
     }
     let start = before.rfind(blank).map_or(0, |b| b + 1);

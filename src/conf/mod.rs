@@ -171,6 +171,8 @@ fn settings(nodes: &[Node], diags: &mut Diags) -> Settings {
     for node in blocks(nodes, "vrrp_script") {
         if let Some(check) = script::check(node, diags) {
             checks.add(check, diags);
+        } else if let Some(name) = node.args().first() {
+            checks.add_broken(&name.text);
         }
     }
     let routers = routers(nodes, &global, &mut checks, diags);
@@ -295,37 +297,134 @@ fn note_script_security(nodes: &[Node], global: &global::Global, diags: &mut Dia
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod help {
+    //! What tests of this room need.
+
     use super::*;
 
+    /// Reads a text.
+    pub(crate) fn read(text: &str) -> Loaded {
+        let options = Options {
+            config_id: Some("node1".into()),
+            ..Options::default()
+        };
+        load_str("test.conf", text, &options)
+    }
+
+    /// The codes of what is said, in order.
+    pub(crate) fn codes(loaded: &Loaded) -> Vec<&'static str> {
+        loaded.diagnostics.iter().map(|d| d.code).collect()
+    }
+
+    /// One instance on eth0 with VRID 51 and the given lines.
+    pub(crate) fn instance(lines: &str) -> String {
+        format!("vrrp_instance A {{\ninterface eth0\nvirtual_router_id 51\n{lines}\n}}\n")
+    }
+
+    /// The router that `instance` with one address and these lines becomes, and what is said.
+    pub(crate) fn router(global: &str, lines: &str) -> (Arc<RouterSettings>, Vec<&'static str>) {
+        let body = instance(&format!("virtual_ipaddress {{ 10.0.0.1/24 }}\n{lines}"));
+        routers(&format!("global_defs {{\n{global}\n}}\n{body}"))
+    }
+
+    /// The first router of a text, and what is said.
+    pub(crate) fn routers(text: &str) -> (Arc<RouterSettings>, Vec<&'static str>) {
+        let loaded = read(text);
+        let codes = codes(&loaded);
+        let settings = loaded
+            .settings
+            .unwrap_or_else(|| panic!("refused: {codes:?}"));
+        (settings.routers.first().expect("a router").clone(), codes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::help::{codes, instance, read};
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
     #[test]
-    fn the_places_of_keywords_and_tracked_names_are_known() {
-        let text = "vrrp_script chk {\n script /bin/true\n weight -5\n}\n\
-                    vrrp_instance V {\n interface e0\n priority 100\n priority 101\n \
-                    track_script {\n  chk weight -2\n  chk\n }\n}\n\
-                    vrrp_instance V {\n nopreempt\n}\n";
-        let loaded = load_str("f", text, &Options::default());
-        let (places, sources) = (&loaded.places, &loaded.sources);
-        let word = |span: Option<Span>| span.map(|s| sources.slice(s));
-        let v = |keyword| word(places.keyword("vrrp_instance", "V", keyword));
-        assert_eq!(v("priority"), Some("priority 101"));
-        assert_eq!(v("track_script"), Some("track_script"));
-        assert_eq!(
-            v("nopreempt"),
-            None,
-            "the second block of a name is not read"
-        );
-        assert_eq!(
-            word(places.keyword("vrrp_script", "chk", "weight")),
-            Some("weight -5")
-        );
-        assert_eq!(word(places.name("vrrp_instance", "V")), Some("V"));
-        let entry = places
-            .entry("vrrp_instance", "V", "track_script", "chk")
-            .expect("tracked");
-        assert_eq!(
-            (sources.slice(entry.span), entry.more),
-            ("chk weight -2", true)
-        );
+    fn a_missing_file_is_an_error_and_not_an_empty_configuration() {
+        let loaded = load(Path::new("/no/such/file.conf"), &Options::default());
+        assert!(loaded.settings.is_none());
+        assert_eq!(codes(&loaded), ["unreadable"]);
+        assert_eq!(exit_code(&loaded.diagnostics, false), 2);
+    }
+
+    #[test]
+    fn included_files_are_found_beside_their_includer() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| dir.path().join(name);
+        fs::create_dir(path("sub")).expect("made");
+        fs::write(path("main.conf"), "include sub/*.inc\n").expect("written");
+        fs::write(path("sub/1.inc"), "include deep/vips.txt\n").expect("written");
+        fs::create_dir(path("sub/deep")).expect("made");
+        let text = instance("virtual_ipaddress { 10.0.0.1/24 }\nnotify \"${_PWD}/x\"");
+        fs::write(path("sub/deep/vips.txt"), text).expect("written");
+        let loaded = load(&path("main.conf"), &Options::default());
+        let settings = loaded.settings.expect("usable");
+        assert_eq!(settings.routers.len(), 1);
+        assert_eq!(loaded.sources.len(), 3);
+        let notify = settings.routers[0].notify.any.clone().expect("a program");
+        assert!(notify.argv[0].ends_with("/sub/deep/x"), "{notify:?}");
+    }
+
+    #[test]
+    fn an_executable_file_is_read_with_a_warning_but_not_included() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("main.conf"), "include part\n").expect("written");
+        fs::write(path("part"), "nonsense\n").expect("written");
+        for name in ["main.conf", "part"] {
+            fs::set_permissions(path(name), fs::Permissions::from_mode(0o755)).expect("set");
+        }
+        let loaded = load(&path("main.conf"), &Options::default());
+        assert_eq!(codes(&loaded), ["executable-file", "include"]);
+    }
+
+    #[test]
+    fn files_that_include_each_other_come_to_an_end() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("a"), "include b\n").expect("written");
+        fs::write(path("b"), "include a\n").expect("written");
+        let loaded = load(&path("a"), &Options::default());
+        assert_eq!(codes(&loaded), ["include-loop"]);
+    }
+
+    #[test]
+    fn a_text_does_not_open_files() {
+        let loaded = read("include /etc/hostname\n");
+        assert_eq!(codes(&loaded), ["include"]);
+        assert_eq!(loaded.sources.len(), 1);
+    }
+
+    #[test]
+    fn load_balancing_is_told() {
+        let loaded = read("virtual_server 10.0.0.1 80 {\n}\nglobal_defs {\nlvs_flush\n}\n");
+        assert!(loaded.lvs);
+        assert_eq!(codes(&loaded), ["lvs"]);
+        assert!(!read("global_defs {\nlvs_flush\n}\n").lvs);
+    }
+
+    #[test]
+    fn what_is_not_acted_on_is_named() {
+        let loaded = read("vrrp_sync_group G {\ngroup {\nA\n}\n}\nglobal_defs {\nsmtp_alert\n}\n");
+        let unacted: Vec<_> = loaded
+            .diagnostics
+            .iter()
+            .filter_map(|d| d.unacted)
+            .collect();
+        assert_eq!(unacted, ["vrrp_sync_group", "smtp_alert"]);
+        assert!(loaded.settings.is_none(), "a sync group is refused");
+    }
+
+    #[test]
+    fn an_empty_file_is_an_empty_configuration() {
+        let loaded = read("");
+        assert!(loaded.diagnostics.is_empty());
+        assert_eq!(loaded.settings, Some(Settings::default()));
     }
 }

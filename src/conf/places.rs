@@ -107,3 +107,40 @@ fn add(node: &Node, places: &mut Vec<Place>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conf::{Options, load_str};
+
+    #[test]
+    fn the_places_of_keywords_and_tracked_names_are_known() {
+        let text = "vrrp_script chk {\n script /bin/true\n weight -5\n}\n\
+                    vrrp_instance V {\n interface e0\n priority 100\n priority 101\n \
+                    track_script {\n  chk weight -2\n  chk\n }\n}\n\
+                    vrrp_instance V {\n nopreempt\n}\n";
+        let loaded = load_str("f", text, &Options::default());
+        let (places, sources) = (&loaded.places, &loaded.sources);
+        let word = |span: Option<Span>| span.map(|s| sources.slice(s));
+        let v = |keyword| word(places.keyword("vrrp_instance", "V", keyword));
+        assert_eq!(v("priority"), Some("priority 101"));
+        assert_eq!(v("track_script"), Some("track_script"));
+        assert_eq!(
+            v("nopreempt"),
+            None,
+            "the second block of a name is not read"
+        );
+        assert_eq!(
+            word(places.keyword("vrrp_script", "chk", "weight")),
+            Some("weight -5")
+        );
+        assert_eq!(word(places.name("vrrp_instance", "V")), Some("V"));
+        let entry = places
+            .entry("vrrp_instance", "V", "track_script", "chk")
+            .expect("tracked");
+        assert_eq!(
+            (sources.slice(entry.span), entry.more),
+            ("chk weight -2", true)
+        );
+    }
+}

@@ -17,11 +17,11 @@ const MAX_FILES: usize = 4096;
 /// Loops and definitions may stand in each other so deep.
 const MAX_DEPTH: usize = 32;
 /// Lines that loops and definitions may generate.
-const MAX_GENERATED: usize = 400_000;
+const MAX_GENERATED: usize = 200_000;
 /// References replaced in one line.
 const MAX_REPLACED: usize = 256;
-/// Bytes of a line after replacement.
-const MAX_LINE: usize = 16 << 10;
+/// Bytes of a line, also after replacement.
+const MAX_LINE: usize = 64 << 10;
 
 /// What must hold of an include for the program to start (`include_check`).
 #[derive(Clone, Copy, Default)]
@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
         let outer = self.vars.set("_PWD", Value::Text(directory));
         let checks = self.checks;
         self.stack.push(path.unwrap_or_default());
-        if let Some(at) = text.find('\u{fffd}') {
+        if let Some(at) = text.find(source::is_stand_in) {
             self.diags.push(
                 Diagnostic::note(
                     "not-utf8",
@@ -154,7 +154,7 @@ impl<'a> Reader<'a> {
                         at: source::number(at),
                         len: 3,
                     },
-                    "this file is not UTF-8; bytes that are not are shown and read as this sign",
+                    "this file is not UTF-8; the bytes are kept, but shown as this sign",
                 )
                 .help("convert the file: iconv -f latin1 -t utf-8"),
             );
@@ -182,6 +182,17 @@ impl<'a> Reader<'a> {
     fn physical(&mut self, raw: &str, file: u32, at: usize) {
         let raw = raw.trim_end_matches(['\n', '\r']);
         let mut line = Line::direct(raw, file, at);
+        if raw.len() > MAX_LINE {
+            self.diags.push(
+                Diagnostic::error(
+                    "long-line",
+                    line.span(0, 1),
+                    format!("a line of more than {MAX_LINE} bytes is not read"),
+                )
+                .help("is this the right file?"),
+            );
+            return;
+        }
         if raw.contains('\0') {
             self.diags.push(
                 Diagnostic::warning(
@@ -292,7 +303,7 @@ impl<'a> Reader<'a> {
 
     fn may_generate(&mut self, line: &Line<'_>, depth: usize) -> bool {
         if self.generated < MAX_GENERATED && depth <= MAX_DEPTH {
-            self.generated += 1;
+            self.generated += 1 + line.text.len() / 256;
             return true;
         }
         if self.generated <= MAX_GENERATED {
@@ -407,9 +418,13 @@ impl<'a> Reader<'a> {
     fn substitute<'t>(&mut self, mut line: Line<'t>) -> Substituted<'t> {
         let mut replaced = 0;
         let mut at = 0;
+        let (mut counted, mut quoted) = (0, false);
         while let Some(found) = line.text[at..].find('$') {
             at += found;
+            quoted ^= line.text[counted..at].matches('"').count() % 2 == 1;
+            counted = at;
             let Some(reference) = vars::reference(&line.text[at..]) else {
+                self.note_undelimited(&line, at);
                 at += 1;
                 continue;
             };
@@ -436,7 +451,7 @@ impl<'a> Reader<'a> {
                     continue;
                 }
                 Meaning::Undefined => {
-                    self.undefined(&line, at, reference, span);
+                    self.undefined(reference, quoted, span);
                     at = end;
                     continue;
                 }
@@ -471,14 +486,23 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn undefined(
-        &mut self,
-        line: &Line<'_>,
-        at: usize,
-        reference: vars::Reference<'_>,
-        span: Span,
-    ) {
-        let quoted = line.text[..at].matches('"').count() % 2 == 1;
+    /// A bare `$NAME` needs a blank, `,`, `)` or the line's end behind it.
+    fn note_undelimited(&mut self, line: &Line<'_>, at: usize) {
+        if let Some(name) = vars::undelimited(&line.text[at..])
+            && self.vars.knows(name)
+        {
+            self.diags.push(
+                Diagnostic::note(
+                    "undelimited-variable",
+                    line.span(at, at + 1 + name.len()),
+                    format!("${name} is not replaced here, because a blank, `,`, `)` or the end must follow it"),
+                )
+                .help(format!("write ${{{name}}}")),
+            );
+        }
+    }
+
+    fn undefined(&mut self, reference: vars::Reference<'_>, quoted: bool, span: Span) {
         let name = reference.name;
         let text = format!("${name} is not defined; it is left as written");
         let code = "undefined-variable";
@@ -666,5 +690,120 @@ fn same_file(a: &Path, b: &Path) -> bool {
     match (std::fs::canonicalize(a), std::fs::canonicalize(b)) {
         (Ok(a), Ok(b)) => a == b,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Loaded;
+    use super::super::help::{codes, read};
+
+    /// The router identifier that the lines of `global_defs` come to.
+    fn router_id(before: &str, lines: &str) -> Option<String> {
+        id(&read(&format!("{before}\nglobal_defs {{\n{lines}\n}}\n")))
+    }
+
+    fn id(loaded: &Loaded) -> Option<String> {
+        let settings = loaded.settings.as_ref()?;
+        settings.global.router_id.as_deref().map(str::to_owned)
+    }
+
+    fn is(before: &str, lines: &str, expected: &str) {
+        assert_eq!(
+            router_id(before, lines).as_deref(),
+            Some(expected),
+            "{before} / {lines}"
+        );
+    }
+
+    #[test]
+    fn variables_are_replaced_where_they_are_used() {
+        is("$A=x", "router_id $A", "x");
+        is("$A=x", "router_id pre${A}post", "prexpost");
+        is("$A=x", "router_id \"$A ${A} $A,\"", "x x x,");
+        is("$A=x", "router_id $A-y", "$A-y");
+        is("$A=1\n$A=2", "router_id $A", "2");
+        is("$A=${B}\n$B=z", "router_id $A", "z");
+        is("$A=a  b", "router_id \"${A}\"", "a  b");
+        is("$A=x", "router_id \"$A\"", "$A");
+        is("$A=", "router_id x${A}y", "xy");
+    }
+
+    #[test]
+    fn a_hash_from_a_variable_begins_a_comment_unless_quoted() {
+        is("", "router_id x ${_HASH} y", "x");
+        is("", "router_id \"x${_HASH}${_BANG}y\"", "x#!y");
+        is("", "router_id ${_INSTANCE}", "node1");
+    }
+
+    #[test]
+    fn definitions_of_several_lines_give_several_lines() {
+        is("$A=\\\nrouter_id x\\\n\\\nsmtp_alert", "$A", "x");
+        is("$A=\\\nx\\\nsmtp_alert", "router_id $A", "x");
+        is(
+            "$G=\\\nglobal_defs {\\\nrouter_id ${ID}\\\n}\n$ID=q\n$G",
+            "",
+            "q",
+        );
+    }
+
+    #[test]
+    fn loops_bind_their_variables_pass_by_pass() {
+        is("", "~SEQ(i, 3) router_id r$i", "r3");
+        is("", "~SEQx(i, 30, 31) router_id r${i}", "r1f");
+        is("", "~LST(i, a, b) ~SEQ(j, 2) router_id ${i}${j}", "b2");
+        is("", "~LST({a,b}, {1,2}, {3,4}) router_id ${a}${b}", "34");
+        is("$N=4", "~SEQ(i, $N) router_id r$i", "r4");
+        is("$i=outer", "~SEQ(i, 2) smtp_alert\nrouter_id $i", "outer");
+        is("$L=~SEQ(i, 2) router_id v$i", "$L", "v2");
+    }
+
+    #[test]
+    fn conditions_compare_the_configuration_id_as_a_whole_word() {
+        is(
+            "",
+            "router_id a\n@node1 router_id b\n@node router_id c",
+            "b",
+        );
+        is(
+            "",
+            "router_id a\n@^node1 router_id b\n@^node router_id c",
+            "c",
+        );
+        is("$C=@node1", "router_id a\n$C router_id b", "b");
+        is("@node1 $A=x\n@other $A=y", "router_id $A", "x");
+    }
+
+    #[test]
+    fn additions_in_comments_are_read() {
+        is("", "router_id a\n  #@mainstay router_id b", "b");
+        is(
+            "",
+            "router_id a\n#@mainstayer router_id b\n# @mainstay router_id c",
+            "a",
+        );
+    }
+
+    #[test]
+    fn endless_expansion_ends() {
+        for text in [
+            "$A=$A$A\nx $A\n",
+            "$A=${B}\n$B=${A}\nx ${A}\n",
+            "$A=\\\n$A\\\n$A\n$A\n",
+            "~SEQ(i, 1, 9000000000000000000) x\n",
+            "$A=\\\n~SEQ(i, 1000) $A\n$A\n",
+            "~SEQ(i,9)~SEQ(i,9)~SEQ(i,9)~SEQ(i,9)~SEQ(i,9)~SEQ(i,9)~SEQ(i,9)~SEQ(i,9) x\n",
+        ] {
+            let loaded = read(text);
+            assert!(codes(&loaded).contains(&"endless-expansion"), "{text}");
+        }
+    }
+
+    #[test]
+    fn random_numbers_follow_random_seed() {
+        let draw =
+            |seed: u32| router_id("", &format!("random_seed {seed}\nrouter_id ${{_RANDOM}}"));
+        assert_eq!(draw(7), draw(7));
+        assert_ne!(draw(7), draw(8));
     }
 }

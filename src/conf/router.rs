@@ -7,7 +7,7 @@ use super::global::{self, GROUP4, GROUP6, Garp, other_group};
 use super::keywords::Within;
 use super::lexer::Word;
 use super::script::command;
-use super::source::Span;
+use super::source::{self, Span};
 use super::track;
 use super::value::{self, Junk};
 use crate::model::ids::{Version, Vrid};
@@ -33,6 +33,8 @@ pub(super) struct Draft {
     pub(super) priority: Option<At<Priority>>,
     /// `interface`.
     pub(super) interface: Option<At<Arc<str>>>,
+    /// The keyword stands there, even if its value is wrong.
+    pub(super) interface_given: bool,
     /// `virtual_router_id`.
     pub(super) vrid: Option<At<Vrid>>,
     /// The keyword stands there, even if its value is wrong.
@@ -234,6 +236,7 @@ impl Draft {
                 self.priority = Some((priority.unwrap_or(Priority::DEFAULT), arg.span));
             }
             "interface" => {
+                self.interface_given = true;
                 if value::interface(arg, diags) {
                     self.interface = Some((arg.text.clone().into(), arg.span));
                 }
@@ -359,10 +362,13 @@ impl Draft {
 fn auth(node: &Node, diags: &mut Diags) -> Auth {
     let mut pass = None;
     let mut kind = None;
+    let (mut kind_given, mut pass_given) = (false, false);
     for child in node.children() {
         let Some(arg) = child.args().first() else {
             continue;
         };
+        kind_given |= child.name() == "auth_type";
+        pass_given |= child.name() == "auth_pass";
         match child.name() {
             "auth_type" => match &*arg.text {
                 "PASS" => kind = Some(true),
@@ -394,7 +400,7 @@ fn auth(node: &Node, diags: &mut Diags) -> Auth {
     }
     match (kind, pass) {
         (Some(true), Some(pass)) => Auth::Password(pass),
-        (Some(true), None) => {
+        (Some(true), None) if !pass_given => {
             diags.push(
                 Diagnostic::error(
                     "no-password",
@@ -405,7 +411,7 @@ fn auth(node: &Node, diags: &mut Diags) -> Auth {
             );
             Auth::Nothing
         }
-        (None, Some(_)) => {
+        (None, Some(_)) if !kind_given => {
             let what = "auth_pass without auth_type; there will be no authentication";
             diags.push(
                 Diagnostic::error("no-auth-type", node.span(), what)
@@ -413,29 +419,20 @@ fn auth(node: &Node, diags: &mut Diags) -> Auth {
             );
             Auth::Nothing
         }
-        (Some(false) | None, _) => Auth::Nothing,
+        (Some(true | false) | None, _) => Auth::Nothing,
     }
 }
 
 /// Eight octets, padded with zeros.
 fn password(arg: &Word, diags: &mut Diags) -> Option<[u8; 8]> {
-    if arg.text.contains('\u{fffd}') {
-        diags.push(
-            Diagnostic::refusal(
-                "bad-password",
-                arg.span,
-                "the password has bytes that are not UTF-8; what goes on the wire would be another one",
-            )
-            .help("convert the file, or use ASCII on all routers of the group"),
-        );
-        return None;
-    }
-    let bytes = arg.text.as_bytes();
+    let bytes = source::bytes(&arg.text);
     if bytes.is_empty() {
+        let what = "an empty password; there will be no authentication";
+        diags.push(Diagnostic::error("bad-password", arg.span, what));
         return None;
     }
     let mut octets = [0; 8];
-    for (octet, byte) in octets.iter_mut().zip(bytes) {
+    for (octet, byte) in octets.iter_mut().zip(&bytes) {
         *octet = *byte;
     }
     if bytes.len() > 8 {

@@ -3,7 +3,7 @@
 use super::block::Node;
 use super::diag::{Diagnostic, Diags};
 use super::lexer::Word;
-use super::source::Span;
+use super::source::{Span, is_stand_in};
 use super::value::{self, Junk};
 use crate::model::priority::Weight;
 use crate::model::settings::{CheckSettings, Command, RunAs};
@@ -132,6 +132,7 @@ fn split(text: &str) -> Result<Vec<Arc<str>>, &'static str> {
         .into_iter()
         .map(|word| match String::from_utf8(word) {
             Ok(word) if word.contains('\0') => Err("an argument cannot hold a NUL byte"),
+            Ok(word) if word.contains(is_stand_in) => Err("an argument is not UTF-8"),
             Ok(word) => Ok(word.into()),
             Err(_) => Err("an argument is not UTF-8"),
         })
@@ -224,6 +225,10 @@ pub(super) fn check(node: &Node, diags: &mut Diags) -> Option<Check> {
         }
     }
     let Some(argv) = command else {
+        let given = |n: &Node| n.name() == "script" && !n.args().is_empty();
+        if node.children().iter().any(given) {
+            return None;
+        }
         diags.push(
             Diagnostic::error(
                 "script-without-command",

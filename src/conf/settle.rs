@@ -444,12 +444,15 @@ fn interface(draft: &Draft, diags: &mut Diags) -> Option<Arc<str>> {
         }
         Some((name, _)) => Some(name.clone()),
         None => {
-            let routed = draft.unicast.is_some() && draft.source.is_some();
+            let routed =
+                draft.unicast.is_some() && draft.source.is_some() && !draft.interface_given;
             let what = if routed {
                 format!(
                     "{}: unicast without interface is not acted on yet",
                     draft.name
                 )
+            } else if draft.interface_given {
+                format!("{} has no usable interface", draft.name)
             } else {
                 format!("{} has no interface", draft.name)
             };
@@ -557,4 +560,242 @@ fn adver(draft: &Draft, version: Version, diags: &mut Diags) -> Duration {
         );
     }
     Duration::from_micros(rounded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::help::{codes, instance, read, router, routers};
+    use super::*;
+    use crate::model::settings::GarpSettings;
+
+    #[test]
+    fn the_plainest_instance_has_keepaliveds_defaults() {
+        let (r, codes) = router("", "");
+        assert!(codes.is_empty(), "{codes:?}");
+        assert_eq!((r.version, r.family), (Version::V2, Family::V4));
+        assert_eq!(r.priority, Priority::DEFAULT);
+        assert_eq!(r.adver, Duration::from_secs(1));
+        assert_eq!(
+            (r.down_adverts, r.preempt, r.start_active),
+            (3, true, false)
+        );
+        assert_eq!(r.garp, GarpSettings::default());
+        assert_eq!(r.transport, TransportSettings::Multicast);
+        assert_eq!((r.source, r.auth), (None, AuthSettings::None));
+        assert!(!r.strict && !r.skip_check_addrs && !r.drop_mismatch && !r.check_unicast_src);
+        assert_eq!(r.addresses.len(), 1);
+    }
+
+    #[test]
+    fn state_master_without_priority_is_the_owner() {
+        let (r, codes) = router("", "state MASTER");
+        assert_eq!((r.priority, r.start_active), (Priority::OWNER, true));
+        assert_eq!(codes, ["owner-by-default"]);
+        let (r, _) = router("", "priority 255");
+        assert!(r.start_active, "an owner starts as master");
+        let (r, _) = router("", "state MASTER\npriority 9");
+        assert_eq!((r.priority.get(), r.start_active), (9, true));
+        let (r, _) = router("", "state MASTER\npriority 300");
+        assert_eq!(r.priority, Priority::DEFAULT);
+    }
+
+    #[test]
+    fn nopreempt_and_its_delay_yield_to_state_master_and_to_the_owner() {
+        let (r, codes) = router("", "nopreempt\nstate BACKUP");
+        assert!(!r.preempt && codes.is_empty());
+        for lines in [
+            "nopreempt\nstate MASTER\npriority 9",
+            "nopreempt\npriority 255",
+        ] {
+            let (r, codes) = router("", lines);
+            assert!(r.preempt, "{lines}");
+            assert_eq!(codes, ["contradiction"]);
+        }
+        let (r, _) = router("", "preempt_delay 2.5");
+        assert_eq!(r.preempt_delay, Duration::from_millis(2500));
+        for lines in [
+            "preempt_delay 5\nstate MASTER\npriority 9",
+            "preempt_delay 5\nnopreempt",
+        ] {
+            assert_eq!(router("", lines).0.preempt_delay, Duration::ZERO, "{lines}");
+        }
+    }
+
+    #[test]
+    fn intervals_are_rounded_to_what_the_wire_can_say() {
+        let adver = |lines: &str| router("", lines).0.adver.as_millis();
+        assert_eq!(adver("advert_int 0.4"), 1000);
+        assert_eq!(adver("advert_int 1.5"), 2000);
+        assert_eq!(adver("advert_int 255"), 255_000);
+        assert_eq!(adver("version 3\nadvert_int 0.014"), 10);
+        assert_eq!(adver("version 3\nadvert_int 0.015"), 20);
+        assert_eq!(adver("version 3\nadvert_int 41"), 40_950);
+        assert_eq!(adver("advert_int 256"), 1000);
+    }
+
+    #[test]
+    fn ipv6_speaks_version_3() {
+        let six = instance("virtual_ipaddress { fe80::1/64 }");
+        let (r, codes) = routers(&six);
+        assert_eq!((r.version, r.family), (Version::V3, Family::V6));
+        assert!(codes.is_empty());
+        let (r, _) = routers(&instance("native_ipv6\nno_virtual_ipaddress"));
+        assert_eq!(r.family, Family::V6);
+        let (r, _) = routers(&instance("no_virtual_ipaddress\nmcast_src_ip fe80::9"));
+        assert_eq!(r.family, Family::V6);
+    }
+
+    #[test]
+    fn announcements_inherit_as_in_keepalived() {
+        let (r, _) = router("vrrp_garp_master_delay 9\nvrrp_garp_master_repeat 2", "");
+        assert_eq!(r.garp.lower_delay, Duration::from_secs(9));
+        assert_eq!(r.garp.lower_repeat, 2);
+        let (r, _) = router(
+            "vrrp_garp_lower_prio_repeat 0",
+            "garp_master_delay 7\ngarp_master_refresh 60",
+        );
+        assert_eq!(
+            (r.garp.delay, r.garp.lower_delay),
+            (Duration::from_secs(7), Duration::from_secs(7))
+        );
+        assert_eq!(
+            (r.garp.lower_repeat, r.garp.refresh),
+            (0, Duration::from_secs(60))
+        );
+        let (r, _) = router("vrrp_min_garp\nvrrp_garp_master_refresh 5", "");
+        assert_eq!((r.garp.delay, r.garp.repeat), (Duration::ZERO, 1));
+        assert_eq!(r.garp.refresh, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn strict_mode_takes_away_what_the_standard_does_not_know() {
+        let lines = "priority 9\npreempt_delay 5\ndown_timer_adverts 7\nhigher_prio_send_advert\n\
+                     authentication {\nauth_type PASS\nauth_pass x\n}";
+        let (r, codes) = router("vrrp_strict\nvrrp_garp_lower_prio_repeat 4", lines);
+        assert!(r.strict && r.lower_prio_no_advert && r.owner_ignore_adverts);
+        assert!(!r.higher_prio_send_advert);
+        assert_eq!((r.down_adverts, r.garp.lower_repeat), (3, 0));
+        assert_eq!(
+            (r.preempt_delay, r.auth),
+            (Duration::ZERO, AuthSettings::None)
+        );
+        assert_eq!(codes, ["strict"; 4]);
+        let (r, _) = router("vrrp_strict", "strict_mode off\ndown_timer_adverts 7");
+        assert_eq!((r.strict, r.down_adverts), (false, 7));
+        assert!(
+            router("vrrp_strict", "priority 255\nstate BACKUP")
+                .0
+                .start_active
+        );
+    }
+
+    #[test]
+    fn an_advert_carries_so_many_addresses_and_the_rest_is_excluded() {
+        let list = |n: u32, v6: bool| -> String {
+            (1..=n)
+                .map(|i| match v6 {
+                    true => format!("fe80::{i:x}/64\n"),
+                    false => format!("10.0.{}.{}/16\n", i / 250, i % 250 + 1),
+                })
+                .collect()
+        };
+        let text = |body: String| {
+            instance(&format!(
+                "virtual_ipaddress {{\n{body}}}\nvirtual_ipaddress_excluded {{\n10.9.9.9\n}}"
+            ))
+        };
+        let (r, codes) = routers(&text(list(255, false)));
+        assert_eq!(
+            (r.addresses.len(), r.excluded.len(), codes.len()),
+            (255, 1, 0)
+        );
+        let (r, codes) = routers(&text(list(257, false)));
+        assert_eq!((r.addresses.len(), r.excluded.len()), (255, 3));
+        assert_eq!(codes, ["too-many-addresses"]);
+        assert_eq!(
+            r.excluded[2].cidr.to_string(),
+            "10.9.9.9/32",
+            "surplus comes first"
+        );
+        let (r, _) = routers(&text(list(91, true)));
+        assert_eq!((r.addresses.len(), r.excluded.len()), (90, 2));
+    }
+
+    #[test]
+    fn an_instance_without_address_runs_in_version_2_or_where_it_says_so() {
+        let try_it = |lines: &str| {
+            let loaded = read(&instance(lines));
+            (loaded.settings.is_some(), codes(&loaded))
+        };
+        assert_eq!(try_it(""), (true, vec!["no-address"]));
+        assert_eq!(try_it("no_virtual_ipaddress"), (true, vec![]));
+        assert_eq!(try_it("version 3"), (false, vec!["no-address"]));
+        assert_eq!(try_it("version 3\nno_virtual_ipaddress"), (true, vec![]));
+        assert_eq!(
+            try_it("strict_mode\nno_virtual_ipaddress"),
+            (false, vec!["no-address"])
+        );
+    }
+
+    #[test]
+    fn unicast_needs_a_peer_of_the_family_that_is_not_itself() {
+        let lines =
+            "unicast_src_ip 10.0.0.2\nunicast_peer {\n10.0.0.2\n10.0.0.3\n10.0.0.3\nfe80::1\n}";
+        let (r, codes) = router("vrrp_check_unicast_src", lines);
+        let peers = vec![IpAddr::from([10, 0, 0, 3])];
+        assert_eq!(r.transport, TransportSettings::Unicast { peers });
+        assert_eq!(codes, ["own-peer", "duplicate-peer", "mixed-families"]);
+        assert!(r.check_unicast_src);
+        let (r, codes) = router("", "unicast_peer {\n}");
+        assert_eq!(r.transport, TransportSettings::Multicast);
+        assert_eq!(codes, ["no-peer"]);
+        let (r, _) = router("", "unicast_peer {\n10.0.0.3 min_ttl 9\n}");
+        assert!(r.check_unicast_src, "a bound on the TTL implies the check");
+    }
+
+    #[test]
+    fn passwords_are_cut_to_eight_bytes_and_not_shown() {
+        let auth = |pass: &str, version: &str| {
+            let lines =
+                format!("{version}\nauthentication {{\nauth_type PASS\nauth_pass {pass}\n}}");
+            router("", &lines).0.auth
+        };
+        assert_eq!(auth("ab", ""), AuthSettings::Password(*b"ab\0\0\0\0\0\0"));
+        assert_eq!(auth("123456789", ""), AuthSettings::Password(*b"12345678"));
+        assert_eq!(auth("x", "version 3"), AuthSettings::None);
+        assert_eq!(auth(r"a\#b", ""), AuthSettings::Password(*b"a#b\0\0\0\0\0"));
+    }
+
+    #[test]
+    fn the_global_script_user_is_everybodys_but_its_own_wins() {
+        let (r, _) = router(
+            "script_user web www",
+            "notify \"/x a\"\nnotify_stop /y root\nnotify_deleted",
+        );
+        let user = |c: &Option<crate::model::settings::Command>| {
+            c.as_ref()
+                .and_then(|c| c.user.as_ref())
+                .map(|u| (u.user.to_string(), u.group.as_deref().map(str::to_owned)))
+        };
+        assert_eq!(
+            user(&r.notify.any),
+            Some(("web".into(), Some("www".into())))
+        );
+        assert_eq!(user(&r.notify.stop), Some(("root".into(), None)));
+        assert_eq!(r.notify.deleted, Some(None));
+        assert_eq!(user(&router("", "notify /x").0.notify.any), None);
+    }
+
+    #[test]
+    fn late_defaults_count_all_the_same() {
+        let body = instance("virtual_ipaddress { 10.0.0.1 }");
+        let (r, codes) = routers(&format!(
+            "{body}global_defs {{\nvrrp_version 3\nvrrp_garp_master_delay 9\n}}\n"
+        ));
+        assert_eq!(
+            (r.version, r.garp.delay),
+            (Version::V3, Duration::from_secs(9))
+        );
+        assert_eq!(codes, ["late-defaults"]);
+    }
 }

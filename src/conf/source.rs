@@ -97,7 +97,7 @@ impl Sources {
         self.files.get(file as usize).map_or("", |f| &f.name)
     }
 
-    /// Text of a file; bytes that are not UTF-8 are replaced.
+    /// Text of a file; signs of the private area stand for bytes that are not UTF-8.
     pub fn text(&self, file: u32) -> Arc<str> {
         self.files
             .get(file as usize)
@@ -175,7 +175,7 @@ pub(super) fn number(n: usize) -> u32 {
 
 /// A file as it was found.
 pub(super) struct Found {
-    /// Its text; bytes that are not UTF-8 are replaced.
+    /// Its text; signs of the private area stand for bytes that are not UTF-8.
     pub(super) text: String,
     /// It has an execute bit: keepalived does not read such a file.
     pub(super) executable: bool,
@@ -212,10 +212,10 @@ pub(super) fn read(path: &Path, room: usize) -> Result<Found, Unreadable> {
     fs::File::open(path)
         .and_then(|file| file.take(room as u64 + 1).read_to_end(&mut bytes))
         .map_err(Unreadable::Io)?;
-    // Each replaced byte takes three, so the text is measured again.
+    // Each stand-in takes three bytes, so the text is measured again.
     let text = match String::from_utf8(bytes) {
         Ok(text) => text,
-        Err(e) => String::from_utf8_lossy(e.as_bytes()).into_owned(),
+        Err(e) => with_stand_ins(e.as_bytes()),
     };
     if text.len() > room {
         return Err(Unreadable::TooLarge);
@@ -224,6 +224,37 @@ pub(super) fn read(path: &Path, room: usize) -> Result<Found, Unreadable> {
         text,
         executable: meta.permissions().mode() & 0o111 != 0,
     })
+}
+
+/// A byte that is no part of UTF-8 is kept as a sign of the private area that stands for it.
+const STAND_IN: u32 = 0xf700;
+
+fn with_stand_ins(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        let signs = chunk.invalid().iter().map(|b| STAND_IN + u32::from(*b));
+        text.extend(signs.filter_map(char::from_u32));
+    }
+    text
+}
+
+/// Whether a sign stands for a byte that is no part of UTF-8.
+pub(super) fn is_stand_in(sign: char) -> bool {
+    matches!(u32::from(sign), 0xf780..=0xf7ff)
+}
+
+/// The bytes of a text as they stood in the file.
+pub(super) fn bytes(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    for sign in text.chars() {
+        if is_stand_in(sign) {
+            bytes.push(u32::from(sign).to_le_bytes()[0]);
+        } else {
+            bytes.extend_from_slice(sign.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    }
+    bytes
 }
 
 /// The host's node name up to the first dot: keepalived's default for `@id` lines.
@@ -346,12 +377,15 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_not_read_and_bad_bytes_are_replaced() {
+    fn a_directory_is_not_read_and_bad_bytes_come_back() {
         let dir = tempfile::tempdir().expect("a directory");
         assert!(matches!(read(dir.path(), 10), Err(Unreadable::NotAFile)));
         let file = dir.path().join("latin1");
         fs::write(&file, b"p\xe4ss").expect("written");
-        assert_eq!(read(&file, 99).expect("readable").text, "p\u{fffd}ss");
+        let text = read(&file, 99).expect("readable").text;
+        assert!(text.chars().any(is_stand_in));
+        assert_eq!(bytes(&text), b"p\xe4ss");
+        assert_eq!(bytes("p\u{e4}"), b"p\xc3\xa4");
         assert!(matches!(read(&file, 3), Err(Unreadable::TooLarge)));
     }
 }

@@ -60,6 +60,8 @@ pub(super) struct Checks {
     /// In the order of the file.
     pub(super) list: Vec<Check>,
     used: HashSet<Arc<str>>,
+    /// Defined, but without a command that can be run.
+    broken: HashSet<Arc<str>>,
 }
 
 impl Checks {
@@ -69,6 +71,7 @@ impl Checks {
             by_name: HashMap::new(),
             list: Vec::new(),
             used: HashSet::new(),
+            broken: HashSet::new(),
         }
     }
 
@@ -88,6 +91,11 @@ impl Checks {
         }
         self.by_name.insert(name, (self.list.len(), check.span));
         self.list.push(check);
+    }
+
+    /// Remembers a script that cannot be used, so that its users hear why.
+    pub(super) fn add_broken(&mut self, name: &str) {
+        self.broken.insert(name.into());
     }
 
     /// Resolves the entries of one instance.
@@ -143,6 +151,16 @@ impl Checks {
     }
 
     fn undefined(&self, entry: &Entry) -> Diagnostic {
+        if self.broken.contains(&entry.name) {
+            return Diagnostic::error(
+                "undefined-script",
+                entry.span,
+                format!(
+                    "vrrp_script {} has no usable command; it is not tracked",
+                    entry.name
+                ),
+            );
+        }
         let d = Diagnostic::error(
             "undefined-script",
             entry.span,
@@ -175,5 +193,59 @@ impl Checks {
                 );
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::help::{codes, instance, read};
+    use super::*;
+
+    const SCRIPT: &str = "vrrp_script s {\nscript \"/x\"\nweight -5 reverse\n}\n";
+
+    fn tracks(list: &str) -> (Vec<TrackSettings>, Vec<&'static str>) {
+        let body = format!("virtual_ipaddress {{ 10.0.0.1 }}\ntrack_script {{\n{list}\n}}");
+        let text = format!(
+            "global_defs {{\nenable_script_security\n}}\n{SCRIPT}{}",
+            instance(&body)
+        );
+        let loaded = read(&text);
+        let codes = codes(&loaded);
+        let tracks = loaded.settings.map(|s| s.routers[0].tracks.clone());
+        (tracks.unwrap_or_default(), codes)
+    }
+
+    fn pull(entry: &str) -> Option<(i16, bool)> {
+        let (tracks, _) = tracks(entry);
+        tracks.first().map(|t| (t.weight.get(), t.reverse))
+    }
+
+    #[test]
+    fn an_entry_overrides_the_scripts_weight_and_direction() {
+        assert_eq!(pull("s"), Some((-5, true)));
+        assert_eq!(pull("s weight 7"), Some((7, true)));
+        assert_eq!(pull("s weight 7 noreverse"), Some((7, false)));
+        assert_eq!(pull("s weight 0"), Some((0, true)));
+        assert_eq!(pull("s weight 254"), Some((253, true)));
+    }
+
+    #[test]
+    fn an_undefined_script_is_not_tracked_and_does_not_stop_the_program() {
+        let (list, codes) = tracks("s\nt");
+        assert_eq!(list.len(), 1);
+        assert_eq!(codes, ["undefined-script"]);
+    }
+
+    #[test]
+    fn a_script_defined_after_its_use_is_tracked_with_a_warning() {
+        let body = instance("virtual_ipaddress { 10.0.0.1 }\ntrack_script {\ns\n}");
+        let loaded = read(&format!("{body}{SCRIPT}"));
+        assert!(codes(&loaded).contains(&"defined-later"));
+        assert_eq!(loaded.settings.expect("usable").routers[0].tracks.len(), 1);
+    }
+
+    #[test]
+    fn a_script_nobody_tracks_is_noted() {
+        assert!(codes(&read(SCRIPT)).contains(&"unused-script"));
     }
 }

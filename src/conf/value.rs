@@ -73,7 +73,11 @@ pub(super) fn integer(
     }
     let number: Option<i64> = text[..end].parse().ok();
     let Some(number) = number.filter(|n| range.contains(n)) else {
-        let what = format!("{} {} is out of range", keyword.text, &text[..end]);
+        let what = format!(
+            "{} {} is out of range and does not count",
+            keyword.text,
+            &text[..end]
+        );
         diags.push(Diagnostic::error("out-of-range", word.span, what).help(expected));
         return None;
     };
@@ -125,7 +129,11 @@ pub(super) fn seconds(
     let kept = fraction.get(..places as usize).unwrap_or(fraction);
     let micros = micros(whole, kept, fraction, places);
     let Some(micros) = micros.filter(|m| range.contains(m)) else {
-        let what = format!("{} {} is out of range", keyword.text, &text[..end]);
+        let what = format!(
+            "{} {} is out of range and does not count",
+            keyword.text,
+            &text[..end]
+        );
         diags.push(Diagnostic::error("out-of-range", word.span, what).help(expected()));
         return None;
     };

@@ -78,6 +78,11 @@ impl Vars {
         self.random = seed;
     }
 
+    /// Whether a name is defined.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.table.contains_key(name)
+    }
+
     /// Resolves a reference.
     pub(super) fn meaning(&mut self, reference: Reference<'_>) -> Meaning {
         match self.table.get(reference.name) {
@@ -149,6 +154,13 @@ pub(super) fn reference(text: &str) -> Option<Reference<'_>> {
         len: end + 1,
         braced: false,
     })
+}
+
+/// The name at the start of `text` if it would be a reference but for what follows it.
+pub(super) fn undelimited(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix('$')?;
+    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))?;
+    name_ok(&rest[..end]).then_some(&rest[..end])
 }
 
 /// `$NAME=value` at the start of a line: the name and where the value begins.
@@ -364,7 +376,7 @@ mod tests {
                 .map(
                     |_| match vars.meaning(reference("${_RANDOM 5 9}").expect("one")) {
                         Meaning::Text(t) => t.parse::<u32>().expect("a number"),
-                        _ => 0,
+                        Meaning::Lines(_) | Meaning::Undefined | Meaning::Malformed(_) => 0,
                     },
                 )
                 .collect::<Vec<_>>()

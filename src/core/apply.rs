@@ -142,12 +142,14 @@ impl Engine {
                 }
                 interfaces.extend(&address.dev);
             }
+            interfaces.extend(router.track_links.iter().map(|t| &t.interface));
             interfaces.sort();
             interfaces.dedup();
             for name in interfaces {
                 self.by_interface.entry(name.clone()).or_default().push(*id);
             }
         }
+        self.relate_groups();
         for (index, tracker) in self.trackers.iter_mut().enumerate() {
             let id = CheckId(u32::try_from(index).unwrap_or(u32::MAX));
             if let Some(tracker) = tracker {
@@ -246,9 +248,6 @@ impl Engine {
         let Some(mut router) = slot.take() else {
             return;
         };
-        // keepalived says FAULT for a removed instance unless notify_deleted asks for DELETED.
-        let was_fault = router.phase() == Phase::Fault;
-        let wants_deleted = router.settings.notify.deleted.is_some();
         let mut cx = Cx {
             links: &mut self.links,
             global: &self.settings.global,
@@ -258,14 +257,7 @@ impl Engine {
             out,
         };
         router.tell(What::Reloaded { how: "removed" }, &mut cx);
-        let to = if wants_deleted {
-            Phase::Deleted
-        } else {
-            Phase::Fault
-        };
-        if wants_deleted || !was_fault {
-            router.on_stop(now, to, Why::Reload, &mut cx);
-        }
+        router.on_stop(now, Phase::Deleted, Why::Reload, &mut cx);
         self.set_timer(Slot::Router(id.0), None);
     }
 

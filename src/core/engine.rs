@@ -1,18 +1,19 @@
 //! The engine: one door in, one list out, one question.
 
 use crate::core::action::{Action, Actions, Change};
+use crate::core::group::Group;
 use crate::core::input::Input;
 use crate::core::link::Links;
 use crate::core::places::Requests;
 use crate::core::plan::{Plan, diff};
-use crate::core::router::{Cx, Facts, Router, State};
+use crate::core::router::{Cx, Router, State};
 use crate::core::timers::{Slot, Timers};
-use crate::core::tracker::{Edge, Pull, Tracker, effective, pull};
+use crate::core::tracker::{Edge, Tracker};
 use crate::model::addr::Cidr;
 use crate::model::ids::{ActionId, CheckId, Family, LinkId, RouterId, RunId, Vrid};
 use crate::model::notice::{Notice, Phase, What, Why};
 use crate::model::order::{Outcome, StopKind};
-use crate::model::seen::{AddressSeen, LinkSeen, Verdict};
+use crate::model::seen::{AddressSeen, LinkSeen, TrackedSeen, Verdict};
 use crate::model::settings::Settings;
 use crate::model::time::Instant;
 use crate::wire::advert::{Datagram, vrid_of};
@@ -69,6 +70,11 @@ pub struct Engine {
     stopping: bool,
     deadline: Option<Instant>,
     pub(super) worst_late: Duration,
+    pub(super) groups: Vec<Group>,
+    /// Numbers in tracked files, by name.
+    pub(super) file_values: HashMap<Arc<str>, i32>,
+    /// Whether tracked processes have their quorum, by name.
+    pub(super) process_quorums: HashMap<Arc<str>, bool>,
 }
 
 impl Engine {
@@ -102,6 +108,9 @@ impl Engine {
             stopping: false,
             deadline: None,
             worst_late: Duration::ZERO,
+            groups: Vec::new(),
+            file_values: HashMap::new(),
+            process_quorums: HashMap::new(),
         };
         let plan = diff(&engine.settings, settings);
         let mut nothing = Actions::default();
@@ -114,7 +123,7 @@ impl Engine {
         match input {
             Input::Datagram(datagram) => {
                 self.receive(now, &datagram, out);
-                self.deadline = self.timers.next();
+                self.deadline = self.earliest();
                 return;
             }
             Input::Backlog(link) => self.links.backlog(link),
@@ -144,21 +153,29 @@ impl Engine {
                     self.reload(now, *plan, out);
                 }
             }
+            Input::Tracked(seen) => self.see_tracked(seen),
             Input::Order(order) => {
-                let why = "orders are not taken yet".to_owned();
-                let outcome = Outcome::Refused { why };
-                out.push(Action::Ordered {
-                    id: order.id,
-                    outcome,
-                });
+                if self.begun {
+                    self.order(now, &order, out);
+                } else {
+                    let why = "the daemon is starting or stopping".to_owned();
+                    let outcome = Outcome::Refused { why };
+                    out.push(Action::Ordered {
+                        id: order.id,
+                        outcome,
+                    });
+                }
             }
             Input::Stop(StopKind::Polite) => self.stop(now, out),
         }
         self.settle(now, out);
-        self.deadline = self.timers.next();
-        if let Some(at) = self.opens_at {
-            self.deadline = Some(self.deadline.map_or(at, |d| d.min(at)));
-        }
+        self.deadline = self.earliest();
+    }
+
+    /// The end of the start's delay and every timer, whichever comes first.
+    fn earliest(&mut self) -> Option<Instant> {
+        let timer = self.timers.next();
+        self.opens_at.into_iter().chain(timer).min()
     }
 
     /// When to call [`Engine::handle`] with [`Input::Tick`] at the latest. Ask after every call.
@@ -211,8 +228,25 @@ impl Engine {
             kept: None,
             out,
         };
+        let grouped = router.group.is_some();
+        let was_active = matches!(router.state, State::Active(_));
+        let reasserted = router.stats.counters.reasserted;
         router.receive(now, d, &mut cx);
+        let yielded = was_active && !matches!(router.state, State::Active(_));
+        let reasserted = reasserted != router.stats.counters.reasserted;
         self.timers.set(Slot::Router(id.0), router.deadline());
+        if router.term.is_some() && yielded {
+            self.dirty.push(id);
+        }
+        if grouped && yielded {
+            self.member_yielded(now, id, out);
+            self.tell_groups(out);
+        } else if grouped && reasserted {
+            self.member_reasserted(now, id);
+        }
+        if !self.dirty.is_empty() {
+            self.settle(now, out);
+        }
     }
 
     fn unknown_vrid(&mut self, d: &Datagram<'_>, vrid: Vrid, out: &mut Actions) {
@@ -280,10 +314,16 @@ impl Engine {
                 kept: None,
                 out,
             };
-            router.on_tick(now, &mut cx);
-            if matches!(router.state, State::Fault) {
+            let term = router.term;
+            let wants = router.on_tick(now, &mut cx);
+            if matches!(router.state, State::Fault) || router.term != term {
                 self.dirty.push(id);
             }
+            self.timers.set(Slot::Router(id.0), router.deadline());
+            if wants {
+                self.member_wants(now, id, out);
+            }
+            return;
         }
         self.timers.set(Slot::Router(id.0), router.deadline());
     }
@@ -315,9 +355,6 @@ impl Engine {
         if link.see(seen) {
             self.mark_interface(&name);
         }
-        if seen.present {
-            return;
-        }
         let Some(owners) = self.virtuals.get(&seen.cidr.addr) else {
             return;
         };
@@ -325,6 +362,10 @@ impl Engine {
             let Some(Some(router)) = self.routers.get_mut(id.0 as usize) else {
                 continue;
             };
+            router.places.see(seen.link, seen.cidr, seen.present);
+            if seen.present {
+                continue;
+            }
             let mut cx = Cx {
                 links: &mut self.links,
                 global: &self.settings.global,
@@ -374,6 +415,9 @@ impl Engine {
             out,
         };
         router.on_answer(now, hint, id, errno, &mut cx);
+        if router.lost.is_some() {
+            self.dirty.push(owner);
+        }
         self.timers.set(Slot::Router(owner.0), router.deadline());
     }
 
@@ -435,6 +479,7 @@ impl Engine {
             router.on_stop(now, Phase::Stopped, Why::Stop, &mut cx);
             self.timers.set(Slot::Router(id.0), None);
         }
+        self.stop_groups(out);
         for (id, tracker) in self.trackers.iter_mut().enumerate() {
             if let Some(tracker) = tracker {
                 tracker.stop(now, out);
@@ -448,6 +493,70 @@ impl Engine {
     }
 
     // ---- settling --------------------------------------------------------------------------------
+
+    /// Runs something on a router and stores the deadline it then has.
+    pub(super) fn with_router(
+        &mut self,
+        id: RouterId,
+        out: &mut Actions,
+        on: impl FnOnce(&mut Router, &mut Cx<'_>),
+    ) {
+        let Some(Some(router)) = self.routers.get_mut(id.0 as usize) else {
+            return;
+        };
+        let mut cx = Cx {
+            links: &mut self.links,
+            global: &self.settings.global,
+            requests: &mut self.requests,
+            seq: &mut self.seq,
+            kept: None,
+            out,
+        };
+        on(router, &mut cx);
+        self.timers.set(Slot::Router(id.0), router.deadline());
+    }
+
+    /// Whether `vrrp_startup_delay` still holds everybody.
+    pub(super) const fn is_closed(&self) -> bool {
+        self.opens_at.is_some()
+    }
+
+    /// The tracked thing whose move is being settled.
+    pub(super) fn moved_by(&self) -> Option<Arc<str>> {
+        self.edge_of.clone()
+    }
+
+    fn see_tracked(&mut self, seen: TrackedSeen) {
+        let name = match seen {
+            TrackedSeen::File { name, value } => {
+                if self.file_values.insert(name.clone(), value) == Some(value) {
+                    return;
+                }
+                name
+            }
+            TrackedSeen::Process { name, up } => {
+                if self.process_quorums.insert(name.clone(), up) == Some(up) {
+                    return;
+                }
+                name
+            }
+        };
+        let tracks = |r: &&Router| {
+            let mut named = r
+                .settings
+                .track_files
+                .iter()
+                .chain(&r.settings.track_processes);
+            named.any(|t| t.name == name)
+        };
+        let users = self.routers.iter().flatten().filter(tracks).map(|r| r.id);
+        self.dirty.extend(users);
+        self.edge_of = Some(name);
+    }
+
+    pub(super) fn mark(&mut self, id: RouterId) {
+        self.dirty.push(id);
+    }
 
     pub(super) fn mark_all(&mut self) {
         self.dirty.extend(self.order.iter().rev());
@@ -489,7 +598,20 @@ impl Engine {
             let Some(Some(router)) = self.routers.get(id.0 as usize) else {
                 continue;
             };
-            let facts = self.facts(router);
+            let mut facts = self.facts(router);
+            let own = (!facts.faults.is_empty(), facts.held);
+            let grouped = router.group.is_some();
+            if grouped {
+                let moved = (router.own_fault, router.own_held) != own;
+                if let Some(Some(router)) = self.routers.get_mut(id.0 as usize) {
+                    (router.own_fault, router.own_held) = own;
+                }
+                if moved {
+                    let siblings = self.siblings(id);
+                    self.dirty.extend(siblings.into_iter().rev());
+                }
+                self.fold_group(id, &mut facts);
+            }
             let Some(Some(router)) = self.routers.get_mut(id.0 as usize) else {
                 continue;
             };
@@ -505,99 +627,9 @@ impl Engine {
             self.timers.set(Slot::Router(id.0), router.deadline());
         }
         self.edge_of = None;
-    }
-
-    /// What a router's surroundings amount to now.
-    fn facts(&self, router: &Router) -> Facts {
-        let s = &router.settings;
-        let mut faults = Vec::new();
-        let link = self.links.named(&s.interface);
-        let mut source = s.source;
-        match link {
-            None => faults.push(Why::LinkAbsent {
-                link: s.interface.clone(),
-            }),
-            Some(l) => {
-                if !l.is_up() && !s.dont_track_primary {
-                    faults.push(Why::LinkDown {
-                        link: s.interface.clone(),
-                    });
-                }
-                if source.is_none() {
-                    source = l.primary(s.family, |a| self.virtuals.contains_key(&a));
-                }
-                if source.is_none() {
-                    faults.push(Why::NoAddress {
-                        link: s.interface.clone(),
-                    });
-                }
-            }
+        if !self.groups.is_empty() {
+            self.tell_groups(out);
         }
-        for dev in s
-            .installed()
-            .filter(|a| !a.no_track)
-            .filter_map(|a| a.dev.as_ref())
-        {
-            if *dev == s.interface {
-                continue;
-            }
-            let why = match self.links.named(dev) {
-                None => Why::LinkAbsent { link: dev.clone() },
-                Some(l) if !l.is_up() => Why::LinkDown { link: dev.clone() },
-                Some(_) => continue,
-            };
-            if !faults.contains(&why) {
-                faults.push(why);
-            }
-        }
-        let mut pending = false;
-        let pulls = s.tracks.iter().map(|track| {
-            let Some((id, tracker)) = self.tracker_named(&track.check) else {
-                return Pull::Nothing;
-            };
-            let up = tracker.health().up();
-            if up.is_none() && !self.holding.contains(&id) {
-                return Pull::Nothing;
-            }
-            let pull = pull(track.weight, track.reverse, up);
-            if pull == Pull::Fault {
-                if up.is_none() {
-                    pending = true;
-                } else {
-                    let verdict = tracker.last().map(|(verdict, _)| verdict);
-                    faults.push(Why::CheckFailed {
-                        check: track.check.clone(),
-                        verdict,
-                    });
-                }
-            }
-            pull
-        });
-        let standing = effective(s.priority, pulls.collect::<Vec<_>>().into_iter());
-        if let Some((_, why)) = &router.lost {
-            faults.push(why.clone());
-        }
-        let held = self.opens_at.is_some() || (pending && faults.is_empty());
-        Facts {
-            link: link.map(|l| l.id),
-            source,
-            mtu: link.map_or(1500, |l| l.flags.mtu),
-            faults,
-            held,
-            standing,
-            by: self.edge_of.clone(),
-        }
-    }
-
-    /// A script that is tracked at all, by name.
-    pub(super) fn tracker_named(&self, name: &str) -> Option<(CheckId, &Tracker)> {
-        let id = *self.by_name.get(name)?;
-        let tracker = self.trackers.get(id.0 as usize)?.as_ref()?;
-        tracker
-            .settings()
-            .unusable
-            .is_none()
-            .then_some((id, tracker))
     }
 
     /// Opens a socket for every link and family in use, and finds routers by them.
@@ -618,10 +650,15 @@ impl Engine {
                 .or_default()
                 .push(*id);
         }
-        for &(link, family) in self.open.difference(&wanted) {
+        // Sorted, so that the same inputs give the same actions in every run.
+        let mut close: Vec<_> = self.open.difference(&wanted).copied().collect();
+        close.sort();
+        let mut open: Vec<_> = wanted.difference(&self.open).copied().collect();
+        open.sort();
+        for (link, family) in close {
             out.push(Action::Close { link, family });
         }
-        for &(link, family) in wanted.difference(&self.open) {
+        for (link, family) in open {
             out.push(Action::Open { link, family });
         }
         self.open = wanted;

@@ -4,7 +4,7 @@ use crate::core::plan::Plan;
 use crate::model::addr::Cidr;
 use crate::model::ids::{ActionId, CheckId, LinkId, RunId};
 use crate::model::order::{Order, StopKind};
-use crate::model::seen::{AddressSeen, LinkSeen, Verdict};
+use crate::model::seen::{AddressSeen, LinkSeen, TrackedSeen, Verdict};
 use crate::wire::advert::Datagram;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,8 @@ pub enum Input<'a> {
         /// Tail of its stderr.
         stderr: Arc<str>,
     },
+    /// A tracked file or process is found to be so.
+    Tracked(TrackedSeen),
     /// The kernel did it.
     Applied {
         /// The request.

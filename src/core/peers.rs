@@ -1,6 +1,6 @@
 //! Who else was heard for a virtual router, and what was told of them already.
 
-use crate::model::priority::Claim;
+use crate::model::priority::{Claim, Priority};
 use crate::model::time::Instant;
 use crate::model::view::PeerView;
 use crate::wire::advert::{Advert, ChecksumForm};
@@ -79,6 +79,16 @@ impl Peers {
             None => {}
         }
         peer
+    }
+
+    /// The highest priority heard within this time, and from whom.
+    pub(super) fn highest(&self, now: Instant, within: Duration) -> Option<(IpAddr, Priority)> {
+        let living = self.0.iter().filter(|p| now.since(p.at) <= within);
+        let held = living.filter_map(|p| match p.claim {
+            Claim::Hold(priority) => Some((p.addr, priority)),
+            Claim::Release => None,
+        });
+        held.max_by_key(|(_, priority)| *priority)
     }
 
     pub(super) fn views(&self, now: Instant) -> Vec<PeerView> {

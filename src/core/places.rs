@@ -53,6 +53,8 @@ pub(super) struct Place {
     state: PlaceState,
     /// After the next refusal it is tried again so late.
     patience: Duration,
+    /// The kernel told that it is gone while the answer to our request was on its way.
+    gone: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +74,7 @@ impl Place {
             on: None,
             state: PlaceState::Absent,
             patience: RETRY_FIRST,
+            gone: false,
         }
     }
 
@@ -117,6 +120,8 @@ pub(super) struct Places {
     list: Vec<Place>,
     /// Addresses for which the kernel's first answer is awaited.
     adding: usize,
+    /// Wanted addresses whose interface does not exist.
+    homeless: usize,
 }
 
 impl Places {
@@ -131,6 +136,7 @@ impl Places {
             router,
             list,
             adding: 0,
+            homeless: 0,
         }
     }
 
@@ -168,6 +174,7 @@ impl Places {
             self.adding = self.adding.saturating_sub(1);
         }
         let id = requests.issue(self.router, index);
+        place.gone = false;
         place.state = match change {
             Change::Add => {
                 self.adding += 1;
@@ -191,12 +198,40 @@ impl Places {
         requests: &mut Requests,
         out: &mut Actions,
     ) {
+        self.homeless = 0;
         for index in 0..self.list.len() {
             if self.list[index].is_ours() {
                 continue;
             }
             self.list[index].on = find(&self.list[index].what);
+            if self.list[index].on.is_none() {
+                self.list[index].state = PlaceState::Absent;
+                self.homeless += 1;
+            }
             self.request(index, Change::Add, requests, out);
+        }
+    }
+
+    /// Asks for addresses whose interface has appeared since [`Places::install`].
+    pub(super) fn settle_in(
+        &mut self,
+        find: FindLink<'_>,
+        requests: &mut Requests,
+        out: &mut Actions,
+    ) {
+        if self.homeless == 0 {
+            return;
+        }
+        for index in 0..self.list.len() {
+            let place = &mut self.list[index];
+            if place.state != PlaceState::Absent || place.on.is_some() {
+                continue;
+            }
+            place.on = find(&place.what);
+            if place.on.is_some() {
+                self.homeless = self.homeless.saturating_sub(1);
+                self.request(index, Change::Add, requests, out);
+            }
         }
     }
 
@@ -207,6 +242,7 @@ impl Places {
         requests: &mut Requests,
         out: &mut Actions,
     ) {
+        self.homeless = 0;
         for index in 0..self.list.len() {
             self.remove_one(index, kept, requests, out);
         }
@@ -280,6 +316,24 @@ impl Places {
         }
     }
 
+    /// Takes the kernel's word on an address while its answer to us may still be on its way.
+    pub(super) fn see(&mut self, link: LinkId, cidr: Cidr, present: bool) {
+        for place in &mut self.list {
+            if matches!(place.state, PlaceState::Adding(_))
+                && place.what.cidr == cidr
+                && place.on.as_ref().is_some_and(|(on, _)| *on == link)
+            {
+                place.gone = !present;
+            }
+        }
+    }
+
+    /// Where an address is that was gone again before the kernel's answer came.
+    pub(super) fn gone(&self, index: usize) -> Option<(LinkId, Cidr)> {
+        let place = self.list.get(index).filter(|p| p.gone)?;
+        Some((place.on.as_ref()?.0, place.what.cidr))
+    }
+
     /// Asks again for one that someone removed; true if it was ours and there.
     pub(super) fn restore(
         &mut self,
@@ -350,14 +404,18 @@ impl Places {
         out: &mut Actions,
     ) -> bool {
         let mut fresh = Self::new(self.router, settings);
-        let mut old: HashMap<Arc<VirtualAddress>, Vec<Place>> = HashMap::new();
-        for place in self.list.drain(..) {
-            old.entry(place.what.clone()).or_default().push(place);
+        let mut old: HashMap<Arc<VirtualAddress>, Vec<(usize, Place)>> = HashMap::new();
+        for (order, place) in self.list.drain(..).enumerate() {
+            let same = old.entry(place.what.clone()).or_default();
+            same.push((order, place));
         }
         for place in &mut fresh.list {
-            if let Some(before) = old.get_mut(&place.what).and_then(Vec::pop) {
-                place.on = before.on;
-                place.state = before.state;
+            if let Some((_, before)) = old.get_mut(&place.what).and_then(Vec::pop) {
+                let advertised = place.advertised;
+                *place = Place {
+                    advertised,
+                    ..before
+                };
             }
         }
         fresh.adding = fresh
@@ -376,14 +434,17 @@ impl Places {
             .iter()
             .map(|p| (p.on.as_ref().map(|o| o.0), p.what.cidr))
             .collect();
+        let mut left: Vec<(usize, Place)> = old
+            .into_values()
+            .flatten()
+            .filter(|(_, p)| !still.contains(&(p.on.as_ref().map(|o| o.0), p.what.cidr)))
+            .collect();
+        left.sort_by_key(|(order, _)| *order);
         let mut leaving = Self {
             router: self.router,
-            list: old
-                .into_values()
-                .flatten()
-                .filter(|p| !still.contains(&(p.on.as_ref().map(|o| o.0), p.what.cidr)))
-                .collect(),
+            list: left.into_iter().map(|(_, place)| place).collect(),
             adding: 0,
+            homeless: 0,
         };
         leaving.remove(kept, requests, out);
         *self = fresh;

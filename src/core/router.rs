@@ -5,16 +5,19 @@
 
 use crate::core::action::{Action, Actions, Via};
 use crate::core::election::{Rank, active_down_interval, rank, skew_time};
+use crate::core::facts::Facts;
+use crate::core::fold::Standing;
 use crate::core::garp::GarpRun;
+use crate::core::handover::Pending;
 use crate::core::link::Links;
 use crate::core::peers::Peers;
 use crate::core::places::{Places, Requests};
 use crate::core::serve::find_link;
 use crate::core::stats::Stats;
-use crate::core::tracker::Standing;
 use crate::model::addr::{Cidr, VirtualAddress};
 use crate::model::ids::{Family, LinkId, RouterId, Version};
 use crate::model::notice::{Heard, Notice, Notification, Phase, Told, What, Why};
+use crate::model::order::Outcome;
 use crate::model::priority::{Claim, Priority};
 use crate::model::settings::{AuthSettings, GlobalSettings, RouterSettings, TransportSettings};
 use crate::model::time::Instant;
@@ -73,26 +76,37 @@ pub(super) struct Backup {
 #[derive(Clone, Debug)]
 pub(super) struct Active {
     /// Adver_Timer.
-    advert_at: Instant,
+    pub(super) advert_at: Instant,
     /// The first announcements wait for the kernel.
     pub(super) announced: bool,
     pub(super) garp: GarpRun,
     /// Losing adverts, and releases, are not answered before this.
     answer_at: Instant,
     release_at: Instant,
+    /// A handover that was offered and not yet answered.
+    pub(super) pending: Option<Pending>,
+    /// Drained: silent until a successor is heard.
+    pub(super) leaving: Option<Leaving>,
 }
 
-/// What the engine found out about a router's surroundings.
-pub(super) struct Facts {
-    pub(super) link: Option<LinkId>,
-    pub(super) source: Option<IpAddr>,
-    pub(super) mtu: u32,
-    pub(super) faults: Vec<Why>,
-    /// Held without a word: scripts have no result yet, or the start is delayed.
-    pub(super) held: bool,
-    pub(super) standing: Standing,
-    /// The check that moved the standing.
-    pub(super) by: Option<Arc<str>>,
+/// A drain on its way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leaving {
+    /// The order to be answered, by one member of a group only.
+    pub(super) id: Option<u64>,
+    /// Nobody came by then.
+    pub(super) until: Instant,
+    /// Leave even so.
+    pub(super) force: bool,
+}
+
+/// An operator's term, in force until it is cleared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Term {
+    /// Serves only if nobody else does.
+    Drained,
+    /// Advertises 254.
+    Takeover,
 }
 
 /// One virtual router.
@@ -118,6 +132,24 @@ pub(super) struct Router {
     pub(super) restored: (Instant, u32),
     /// Too often restored: out until then.
     pub(super) lost: Option<(Instant, Why)>,
+    /// Its sync group.
+    pub(super) group: Option<usize>,
+    /// It has a fault of its own, its group apart.
+    pub(super) own_fault: bool,
+    pub(super) own_held: bool,
+    /// Its down timer ran out, and its group is not ready.
+    pub(super) wants: Option<Why>,
+    /// An operator's term.
+    pub(super) term: Option<Term>,
+    /// Drained although nobody took over.
+    pub(super) forced_out: bool,
+    /// The effective priority without falls that are not confirmed.
+    confirmed: Priority,
+    /// Base priority and term that it was computed with.
+    base: (Priority, Option<Term>),
+    /// A peer took over too early after a release: no more of them.
+    pub(super) handover_broken: bool,
+    may_claim: bool,
 }
 
 impl Router {
@@ -146,6 +178,16 @@ impl Router {
             first: true,
             restored: (now, 0),
             lost: None,
+            group: None,
+            own_fault: false,
+            own_held: false,
+            wants: None,
+            term: None,
+            forced_out: false,
+            confirmed: standing.priority,
+            base: (standing.priority, None),
+            handover_broken: false,
+            may_claim: true,
         }
     }
 
@@ -165,13 +207,18 @@ impl Router {
             State::Init => None,
             State::Fault => self.lost.as_ref().map(|(until, _)| *until),
             State::Backup(b) => Some(b.down_at),
+            State::Active(Active {
+                leaving: Some(leaving),
+                ..
+            }) => Some(leaving.until),
             State::Active(a) => {
                 let garp = if a.announced || self.places.is_settled() {
                     a.garp.deadline()
                 } else {
                     None
                 };
-                [Some(a.advert_at), garp, self.places.retry_at()]
+                let repeat = a.pending.as_ref().and_then(Pending::deadline);
+                [Some(a.advert_at), repeat, garp, self.places.retry_at()]
                     .into_iter()
                     .flatten()
                     .min()
@@ -223,7 +270,8 @@ impl Router {
 
     // ---- time ------------------------------------------------------------------------------------
 
-    pub(super) fn on_tick(&mut self, now: Instant, cx: &mut Cx<'_>) {
+    /// True if its down timer ran out and its group is to decide.
+    pub(super) fn on_tick(&mut self, now: Instant, cx: &mut Cx<'_>) -> bool {
         if self.lost.as_ref().is_some_and(|(until, _)| now >= *until) {
             self.lost = None;
         }
@@ -231,7 +279,7 @@ impl Router {
             State::Init | State::Fault => {}
             State::Backup(b) => {
                 if now < b.down_at {
-                    return;
+                    return false;
                 }
                 let late = now.since(b.down_at);
                 if late > b.adver && !b.listened {
@@ -241,22 +289,36 @@ impl Router {
                         + b.adver
                         + skew_time(self.settings.version, self.standing.priority, b.adver);
                     self.tell(What::Stalled { late }, cx);
-                    return;
+                    return false;
                 }
                 let why = self.why_takeover(now);
+                if self.group.is_some() {
+                    let full = self.down_interval(self.timers().1);
+                    if let State::Backup(b) = &mut self.state {
+                        b.down_at = now + full;
+                    }
+                    self.wants = Some(why);
+                    return true;
+                }
                 self.become_active(now, why, cx);
             }
             State::Active(a) => {
-                if now >= a.advert_at {
-                    let late = now.since(a.advert_at);
-                    if self.advert_is_due(now, late, cx) {
-                        return;
-                    }
+                if a.leaving.is_some() && self.leaving_due(now, cx) {
+                    return false;
                 }
+                let State::Active(a) = &self.state else {
+                    return false;
+                };
+                let advert_at = a.advert_at;
+                if now >= advert_at && self.advert_is_due(now, now.since(advert_at), cx) {
+                    return false;
+                }
+                self.repeat_due(now, cx);
                 self.announce_due(now, cx);
                 self.retry_places(now, cx);
             }
         }
+        false
     }
 
     /// Sends the periodic advert; true if the router left Active instead.
@@ -367,9 +429,13 @@ impl Router {
         b.released = None;
         b.lower = None;
         b.listened = false;
+        self.wants = None;
     }
 
     fn hear_in_active(&mut self, now: Instant, advert: &Advert<'_>, from: IpAddr, cx: &mut Cx<'_>) {
+        if self.hear_while_leaving(now, advert.claim, from, cx) {
+            return;
+        }
         let ours = self.standing.priority;
         let adver = self.settings.adver;
         let State::Active(a) = &mut self.state else {
@@ -428,6 +494,7 @@ impl Router {
         let adver = self.settings.adver;
         let garp = self.settings.garp;
         self.stats.counters.lower_rcvd += 1;
+        self.judge_early_taker(now, from, cx);
         let State::Active(a) = &mut self.state else {
             return;
         };
@@ -436,6 +503,7 @@ impl Router {
             return;
         }
         a.answer_at = now + adver;
+        self.stats.counters.reasserted += 1;
         let answers = !self.settings.lower_prio_no_advert;
         if answers {
             a.advert_at = now + adver;
@@ -456,7 +524,7 @@ impl Router {
         }
     }
 
-    fn send_advert(&mut self, claim: Claim, cx: &mut Cx<'_>) {
+    pub(super) fn send_advert(&mut self, claim: Claim, cx: &mut Cx<'_>) {
         let (Some(link), Some(template)) = (self.link, &mut self.template) else {
             return;
         };
@@ -491,13 +559,15 @@ impl Router {
         }
     }
 
-    fn become_active(&mut self, now: Instant, why: Why, cx: &mut Cx<'_>) {
+    pub(super) fn become_active(&mut self, now: Instant, why: Why, cx: &mut Cx<'_>) {
         let active = Active {
             advert_at: now + self.settings.adver,
             announced: false,
             garp: GarpRun::takeover(now, &self.settings.garp),
             answer_at: now,
             release_at: now,
+            pending: None,
+            leaving: None,
         };
         self.enter(now, active, why, cx);
     }
@@ -518,9 +588,27 @@ impl Router {
             self.begin_announcing(now);
         }
         self.since = now;
+        self.wants = None;
         self.why = why.clone();
         self.stats.tell_again();
         self.tell_transition(from, to, why, cx);
+    }
+
+    /// Yields without a word on the wire: the group does, or a successor was heard.
+    pub(super) fn follow(&mut self, now: Instant, why: Why, cx: &mut Cx<'_>) {
+        if let State::Active(Active {
+            leaving: Some(leaving),
+            ..
+        }) = &self.state
+        {
+            self.term = Some(Term::Drained);
+            if let Some(id) = leaving.id.filter(|_| why != Why::Drained) {
+                let outcome = Outcome::Done { successor: None };
+                cx.out.push(Action::Ordered { id, outcome });
+            }
+        }
+        let next = self.backup(now);
+        self.enter(now, next, why, cx);
     }
 
     fn tell_transition(&mut self, from: Phase, to: Phase, why: Why, cx: &mut Cx<'_>) {
@@ -544,6 +632,7 @@ impl Router {
         cx.out.push(Action::Notify(Box::new(Notification {
             router: self.id,
             settings: self.settings.clone(),
+            group: None,
             from,
             to,
             priority: self.standing.priority.get(),
@@ -573,6 +662,12 @@ impl Router {
         if faults_now && matches!(self.state, State::Active(_)) {
             self.release(cx);
         }
+        // What a reload or an operator changed is no tracker's fall.
+        let fell =
+            facts.confirmed < self.confirmed && self.base == (self.settings.priority, self.term);
+        self.base = (self.settings.priority, self.term);
+        self.confirmed = facts.confirmed;
+        self.may_claim = facts.may_claim;
         (self.link, self.source, self.mtu) = (facts.link, facts.source, facts.mtu);
         self.standing = facts.standing;
         self.faults = facts.faults;
@@ -581,6 +676,9 @@ impl Router {
         }
         if old.priority != self.standing.priority {
             self.priority_moved(now, old, facts.by, cx);
+        }
+        if !faults_now && (fell || old.priority != self.standing.priority) {
+            self.moved_in_active(now, old.priority, fell, cx);
         }
         match (&self.state, faults_now) {
             (State::Init, _) if facts.held => {}
@@ -602,13 +700,14 @@ impl Router {
                     a.garp.begin(now, repeat);
                 }
             }
-            (State::Fault, _) | (State::Backup(_) | State::Active(_), false) => {}
+            (State::Active(_), false) => self.settle_in(cx),
+            (State::Fault, _) | (State::Backup(_), false) => {}
         }
     }
 
     /// Leaves Init: an owner that asked for it claims at once, everybody else listens first.
     fn start(&mut self, now: Instant, cx: &mut Cx<'_>) {
-        if self.settings.start_active && self.standing.priority.is_owner() {
+        if self.settings.start_active && self.standing.priority.is_owner() && self.may_claim {
             self.become_active(now, Why::Owner, cx);
         } else {
             let next = self.backup(now);

@@ -25,6 +25,13 @@ impl Router {
         self.places.install(&find, cx.requests, cx.out);
     }
 
+    /// Interfaces may have appeared.
+    pub(super) fn settle_in(&mut self, cx: &mut Cx<'_>) {
+        let (interface, links) = (self.settings.interface.clone(), &*cx.links);
+        let find = |a: &VirtualAddress| find_link(links, &interface, a);
+        self.places.settle_in(&find, cx.requests, cx.out);
+    }
+
     pub(super) fn retry_places(&mut self, now: Instant, cx: &mut Cx<'_>) {
         if self.places.retry_at().is_some_and(|at| now >= at) {
             let (interface, links) = (self.settings.interface.clone(), &*cx.links);
@@ -45,6 +52,9 @@ impl Router {
         let (answered, index) = self.places.answered(now, hint, id, errno);
         match answered {
             Answered::Installed => {
+                if let Some((link, cidr)) = self.places.gone(index) {
+                    return self.on_removed(now, link, cidr, cx);
+                }
                 let announced = match &self.state {
                     State::Active(a) => Some(a.announced),
                     State::Init | State::Fault | State::Backup(_) => None,

@@ -3,7 +3,6 @@
 use crate::core::action::{Action, Actions, Signal};
 use crate::model::ids::{CheckId, RunId};
 use crate::model::notice::{Notice, What};
-use crate::model::priority::{Priority, Weight};
 use crate::model::seen::Verdict;
 use crate::model::settings::CheckSettings;
 use crate::model::time::Instant;
@@ -106,6 +105,8 @@ pub enum Edge {
     Rose,
     /// It went down.
     Fell,
+    /// It had moved before, and the run after that said the same.
+    Confirmed,
 }
 
 /// One track script.
@@ -121,6 +122,8 @@ pub struct Tracker {
     stderr: Arc<str>,
     runs: u64,
     failures: u64,
+    /// Runs in a row that said the same as the last one.
+    streak: u32,
     /// Whether any router tracks it.
     used: bool,
     /// The program changed: its first result decides, until then the old health stands.
@@ -145,6 +148,7 @@ impl Tracker {
             stderr: Arc::from(""),
             runs: 0,
             failures: 0,
+            streak: 0,
             used: false,
             undecided: false,
         }
@@ -202,6 +206,13 @@ impl Tracker {
     /// Tail of what the last failing run wrote to stderr.
     pub fn stderr(&self) -> &Arc<str> {
         &self.stderr
+    }
+
+    /// Whether the health rests on at least two runs in a row that agree.
+    ///
+    /// A single failed run is no more than a hint; only what is confirmed is handed over for.
+    pub const fn is_confirmed(&self) -> bool {
+        self.streak >= 2
     }
 
     /// Runs started and runs failed.
@@ -345,6 +356,14 @@ impl Tracker {
             self.failures += 1;
             self.stderr = stderr.clone();
         }
+        let same = self
+            .last
+            .is_some_and(|(before, _)| (before == Verdict::Pass) == success);
+        self.streak = if same {
+            self.streak.saturating_add(1)
+        } else {
+            1
+        };
         let changed_exit = self.last.is_some_and(|(before, _)| before != verdict);
         self.last = Some((verdict, now));
         let before = self.health.up();
@@ -368,7 +387,7 @@ impl Tracker {
                     },
                 );
             }
-            return None;
+            return (self.streak == 2).then_some(Edge::Confirmed);
         }
         let up = after == Some(true);
         let stderr = if success {
@@ -407,86 +426,10 @@ fn tell(out: &mut Actions, what: What) {
     out.push(Action::Tell(Box::new(Notice { router: None, what })));
 }
 
-/// What one tracked thing does to one router now.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Pull {
-    /// Nothing.
-    Nothing,
-    /// Adds to the sum.
-    Points(i16),
-    /// Holds it in fault.
-    Fault,
-}
-
-/// The pull of a tracker that is up, down, or not yet known (keepalived.conf(5) weight, reverse).
-///
-/// Weight 0 faults while down; positive weights count while up, negative ones while down. `reverse`
-/// exchanges up and down for weight 0 and changes the sign of the others.
-pub const fn pull(weight: Weight, reverse: bool, up: Option<bool>) -> Pull {
-    let w = weight.get();
-    match up {
-        None => {
-            if w == 0 {
-                Pull::Fault
-            } else {
-                Pull::Nothing
-            }
-        }
-        Some(up) => {
-            if w == 0 {
-                if up == reverse {
-                    Pull::Fault
-                } else {
-                    Pull::Nothing
-                }
-            } else if (w > 0) == up {
-                Pull::Points(if reverse { -w } else { w })
-            } else {
-                Pull::Nothing
-            }
-        }
-    }
-}
-
-/// What a router's priority amounts to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Standing {
-    /// Effective priority: the sum clamped to 1..=254, or the owner's 255.
-    pub priority: Priority,
-    /// The sum before clamping.
-    pub sum: i32,
-    /// Whether a tracker holds the router in fault.
-    pub fault: bool,
-}
-
-/// The fold: base and pulls to the effective priority, recomputed from nothing each time.
-pub fn effective(base: Priority, pulls: impl Iterator<Item = Pull>) -> Standing {
-    let mut sum = i32::from(base.get());
-    let mut fault = false;
-    for pull in pulls {
-        match pull {
-            Pull::Nothing => {}
-            Pull::Points(points) => sum = sum.saturating_add(i32::from(points)),
-            Pull::Fault => fault = true,
-        }
-    }
-    if base.is_owner() {
-        return Standing {
-            priority: base,
-            sum: 255,
-            fault,
-        };
-    }
-    Standing {
-        priority: Priority::contender(sum),
-        sum,
-        fault,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::priority::Weight;
     use crate::model::settings::Command;
 
     const S: Duration = Duration::from_secs(1);
@@ -624,32 +567,5 @@ mod tests {
         out.clear();
         t.on_tick(Instant::ZERO + 2 * S, &mut runs, &mut out);
         assert_ne!(run_of(&out), run);
-    }
-
-    #[test]
-    fn weights_pull_as_keepalived_documents() {
-        let w = |n| Weight::new(n).expect("in range");
-        assert_eq!(pull(w(0), false, Some(false)), Pull::Fault);
-        assert_eq!(pull(w(0), false, Some(true)), Pull::Nothing);
-        assert_eq!(pull(w(0), true, Some(true)), Pull::Fault);
-        assert_eq!(pull(w(5), false, Some(true)), Pull::Points(5));
-        assert_eq!(pull(w(5), false, Some(false)), Pull::Nothing);
-        assert_eq!(pull(w(5), true, Some(true)), Pull::Points(-5));
-        assert_eq!(pull(w(-5), false, Some(false)), Pull::Points(-5));
-        assert_eq!(pull(w(-5), true, Some(false)), Pull::Points(5));
-        assert_eq!(pull(w(-5), false, Some(true)), Pull::Nothing);
-        assert_eq!(pull(w(-5), false, None), Pull::Nothing);
-        assert_eq!(pull(w(0), false, None), Pull::Fault);
-    }
-
-    #[test]
-    fn the_owner_is_never_moved_but_may_fault() {
-        let s = effective(
-            Priority::OWNER,
-            [Pull::Points(-200), Pull::Fault].into_iter(),
-        );
-        assert_eq!((s.priority, s.fault), (Priority::OWNER, true));
-        let c = effective(Priority::DEFAULT, [Pull::Points(200)].into_iter());
-        assert_eq!((c.priority.get(), c.sum), (254, 300));
     }
 }

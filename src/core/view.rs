@@ -1,8 +1,9 @@
 //! The picture of the running state that `status` shows.
 
 use crate::core::engine::Engine;
+use crate::core::fold::{Pull, pull};
 use crate::core::router::Router;
-use crate::core::tracker::{Pull, Tracker, pull};
+use crate::core::tracker::Tracker;
 use crate::model::ids::CheckId;
 use crate::model::notice::keepalived_word;
 use crate::model::time::Instant;
@@ -87,7 +88,7 @@ impl Engine {
                         weight: t.weight.get(),
                         reverse: t.reverse,
                         adds: match pull {
-                            Pull::Points(points) => points,
+                            Pull::Points(points) => i16::try_from(points).unwrap_or(0),
                             Pull::Nothing | Pull::Fault => 0,
                         },
                         fault: pull == Pull::Fault,

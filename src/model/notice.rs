@@ -3,7 +3,7 @@
 use crate::model::addr::Cidr;
 use crate::model::ids::RouterId;
 use crate::model::seen::Verdict;
-use crate::model::settings::RouterSettings;
+use crate::model::settings::{GroupSettings, NotifySettings, RouterSettings};
 use crate::model::time::Human;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -153,6 +153,34 @@ pub enum Why {
         /// How often it was put back.
         restored: u32,
     },
+    /// A tracked interface is up that must be down (`reverse`).
+    LinkUp {
+        /// Which.
+        link: Arc<str>,
+    },
+    /// The number in a tracked file asks for fault.
+    FileFault {
+        /// Which `track_file`.
+        file: Arc<str>,
+        /// The number.
+        value: i32,
+    },
+    /// A tracked process has no quorum.
+    ProcessFault {
+        /// Which `vrrp_track_process`.
+        process: Arc<str>,
+    },
+    /// Another member of the sync group moved.
+    GroupMember {
+        /// The group.
+        group: Arc<str>,
+        /// The member.
+        member: Arc<str>,
+    },
+    /// An operator drained it.
+    Drained,
+    /// An operator had it take over.
+    Operator,
     /// Whatever stood in the way is gone.
     Cleared,
     /// Our own advert timer fired too late (`timer_expired_backup`).
@@ -184,6 +212,12 @@ impl Why {
             Self::NoAddress { .. } => "no_address",
             Self::AddressRefused { .. } => "vip_refused",
             Self::AddressLost { .. } => "vip_lost",
+            Self::LinkUp { .. } => "interface_up",
+            Self::FileFault { .. } => "file_fault",
+            Self::ProcessFault { .. } => "process_fault",
+            Self::GroupMember { .. } => "group_member",
+            Self::Drained => "drained",
+            Self::Operator => "operator",
             Self::Cleared => "fault_cleared",
             Self::Late { .. } => "stall",
             Self::Reload => "reload",
@@ -214,6 +248,12 @@ impl Why {
             | Self::NoAddress { .. }
             | Self::AddressRefused { .. }
             | Self::AddressLost { .. }
+            | Self::LinkUp { .. }
+            | Self::FileFault { .. }
+            | Self::ProcessFault { .. }
+            | Self::GroupMember { .. }
+            | Self::Drained
+            | Self::Operator
             | Self::Cleared
             | Self::Late { .. }
             | Self::Reload
@@ -273,6 +313,16 @@ impl fmt::Display for Why {
                     "someone keeps removing {cidr}, put back {restored} times"
                 )
             }
+            Self::LinkUp { link } => write!(f, "interface {link} is up"),
+            Self::FileFault { file, value } => write!(f, "tracked file {file} holds {value}"),
+            Self::ProcessFault { process } => {
+                write!(f, "tracked process {process} has not the number wanted")
+            }
+            Self::GroupMember { group, member } => {
+                write!(f, "sync group {group} moves with its member {member}")
+            }
+            Self::Drained => f.write_str("an operator drained it"),
+            Self::Operator => f.write_str("an operator had it take over"),
             Self::Cleared => f.write_str("what stood in the way is gone"),
             Self::Late { by } => write!(f, "our own advert was {} late", Human(*by)),
             Self::Reload => f.write_str("reload"),
@@ -316,6 +366,31 @@ pub enum What {
         why: Why,
         /// Number of the transition, counted over all instances.
         seq: u64,
+    },
+    /// A sync group's members are about to move together.
+    GroupSync {
+        /// The group.
+        group: Arc<str>,
+        /// To which state.
+        to: Phase,
+    },
+    /// A sync group's transition.
+    GroupEntering {
+        /// The group.
+        group: Arc<str>,
+        /// From.
+        from: Phase,
+        /// To.
+        to: Phase,
+        /// Cause.
+        why: Why,
+        /// Number of the transition.
+        seq: u64,
+    },
+    /// Fast tracked handover is off for this instance.
+    HandoverOff {
+        /// The peer that took over too early.
+        from: IpAddr,
     },
     /// The effective priority moved.
     Priority {
@@ -456,6 +531,8 @@ impl What {
     pub const fn level(&self) -> Level {
         match self {
             Self::Entering { .. }
+            | Self::GroupSync { .. }
+            | Self::GroupEntering { .. }
             | Self::Priority { .. }
             | Self::Scrubbed { .. }
             | Self::Reloaded { .. }
@@ -473,6 +550,7 @@ impl What {
             | Self::NoLinkLocal { .. }
             | Self::Restored { .. }
             | Self::Refused { .. }
+            | Self::HandoverOff { .. }
             | Self::Stalled { .. } => Level::Warn,
             Self::Text { level, .. } => *level,
         }
@@ -500,6 +578,17 @@ impl fmt::Display for What {
             } => write!(
                 f,
                 "Entering {to} STATE (was {from}, effective priority {priority}): {why}"
+            ),
+            Self::GroupSync { group, to } => {
+                write!(f, "VRRP_Group({group}) Syncing instances to {to} state")
+            }
+            Self::GroupEntering { group, to, why, .. } => {
+                write!(f, "VRRP_Group({group}) Entering {to} STATE: {why}")
+            }
+            Self::HandoverOff { from } => write!(
+                f,
+                "{from} took over with a lower priority sooner than its Skew_Time allows: fast \
+                 handover is off for this instance until reload (track_handover off silences this)"
             ),
             Self::Priority { from, to, sum, by } => {
                 write!(f, "Changing effective priority from {from} to {to}")?;
@@ -616,6 +705,8 @@ pub struct Notification {
     pub router: RouterId,
     /// Its settings at that time: name, programs, addresses.
     pub settings: Arc<RouterSettings>,
+    /// The sync group that is told of, instead of the instance.
+    pub group: Option<Arc<GroupSettings>>,
     /// From.
     pub from: Phase,
     /// What is told.
@@ -628,6 +719,24 @@ pub struct Notification {
     pub seq: u64,
     /// The first transition of this instance in this run.
     pub first: bool,
+}
+
+impl Notification {
+    /// Who is told of: `INSTANCE` or `GROUP`, and its name.
+    pub fn subject(&self) -> (&'static str, Arc<str>) {
+        match &self.group {
+            Some(group) => ("GROUP", group.name.clone()),
+            None => ("INSTANCE", self.settings.name.clone()),
+        }
+    }
+
+    /// The programs that are told.
+    pub fn programs(&self) -> &NotifySettings {
+        match &self.group {
+            Some(group) => &group.notify,
+            None => &self.settings.notify,
+        }
+    }
 }
 
 /// What a notification tells.

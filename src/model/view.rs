@@ -197,6 +197,10 @@ pub struct Counters {
     pub lower_rcvd: u64,
     /// Of those, left unanswered because one answer per interval is enough.
     pub lower_unanswered: u64,
+    /// Of those, answered, and the addresses announced again.
+    pub reasserted: u64,
+    /// Fast tracked handovers offered.
+    pub handovers: u64,
     /// Adverts whose address list is not ours.
     pub addr_list_mismatch: u64,
     /// Adverts over IPv6 whose first address is not link-local.

@@ -72,6 +72,14 @@ impl Line {
                 line.peer = why.peer().map(|peer| peer.to_string());
                 line.seq = Some(*seq);
             }
+            What::GroupEntering {
+                from, to, why, seq, ..
+            } => {
+                line.from = Some(from.to_string());
+                line.to = Some(to.to_string());
+                line.cause = Some(why.code().to_owned());
+                line.seq = Some(*seq);
+            }
             What::Priority { from, to, by, .. } => {
                 line.priority = Some((*to).into());
                 line.priority_was = Some((*from).into());
@@ -93,7 +101,9 @@ impl Line {
             | What::Scrubbed { .. }
             | What::Stalled { .. }
             | What::Reloaded { .. }
-            | What::Text { .. } => {}
+            | What::Text { .. }
+            | What::GroupSync { .. }
+            | What::HandoverOff { .. } => {}
         }
         line
     }
@@ -174,6 +184,9 @@ pub(super) const fn level(notice: Level) -> tracing::Level {
 const fn event(what: &What) -> &'static str {
     match what {
         What::Entering { .. } => "transition",
+        What::GroupSync { .. } => "group_sync",
+        What::GroupEntering { .. } => "group_transition",
+        What::HandoverOff { .. } => "handover_off",
         What::Priority { .. } => "priority",
         What::Check { up: true, .. } => "script_up",
         What::Check { up: false, .. } => "script_down",

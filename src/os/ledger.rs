@@ -7,12 +7,13 @@
 use crate::model::addr::Cidr;
 use crate::model::ids::LinkId;
 use crate::os::error::{OsError, doing};
+use nix::unistd::geteuid;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -74,9 +75,16 @@ impl Ledger {
 
     /// What the list at `path` names; `None` if there is none or it is of another boot.
     ///
-    /// Lines that make no sense are skipped.
+    /// Lines that make no sense are skipped; a file that is neither ours nor root's counts for
+    /// nothing, or any user could have addresses removed or kept.
     pub fn read(path: &Path) -> Option<Vec<Entry>> {
-        let text = fs::read(path).ok()?;
+        let mut file = File::open(path).ok()?;
+        let owner = file.metadata().ok()?.uid();
+        if owner != 0 && owner != geteuid().as_raw() {
+            return None;
+        }
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).ok()?;
         parse(&String::from_utf8_lossy(&text), &boot_id().ok()?)
     }
 
@@ -219,6 +227,19 @@ mod tests {
         let left = Ledger::read(&path).unwrap();
         assert_eq!(left, [entry(2, 2), entry(7, 9)]);
         assert!(ledger.entries().eq(&left));
+    }
+
+    #[test]
+    fn a_list_that_another_user_wrote_counts_for_nothing() {
+        if !geteuid().is_root() {
+            eprintln!("SKIP a_list_that_another_user_wrote_counts_for_nothing: needs root");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE);
+        Ledger::create(&path, &[entry(2, 1)]).unwrap();
+        std::os::unix::fs::chown(&path, Some(65534), None).unwrap();
+        assert_eq!(Ledger::read(&path), None);
     }
 
     #[test]

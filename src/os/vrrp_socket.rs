@@ -9,6 +9,7 @@ use crate::os::error::{OsError, doing};
 use crate::os::send::SendBatch;
 use crate::os::sys::{self, Ring, To};
 use crate::wire::advert::Datagram;
+use crate::wire::ip::parse_v4;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use std::fmt;
@@ -241,20 +242,16 @@ impl fmt::Debug for Batch {
     }
 }
 
-/// `None` only for what the kernel never hands over: shorter than its own header.
+/// `None` for what is not whole: longer than a slot, which no advert over IPv4 can be.
 fn from_v4(link: LinkId, packet: &[u8]) -> Option<Datagram<'_>> {
-    let header: &[u8; 20] = packet.first_chunk()?;
-    let start = usize::from(header[0] & 0x0f) * 4;
-    let end = usize::from(u16::from_be_bytes([header[2], header[3]])).min(packet.len());
-    let address =
-        |at: usize| Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]);
+    let packet = parse_v4(packet)?;
     Some(Datagram {
         link,
         family: Family::V4,
-        src: address(12).into(),
-        dst: address(16).into(),
-        hop_limit: header[8],
-        payload: packet.get(start..end)?,
+        src: packet.src.into(),
+        dst: packet.dst.into(),
+        hop_limit: packet.ttl,
+        payload: packet.payload,
     })
 }
 

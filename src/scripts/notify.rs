@@ -50,6 +50,14 @@ pub struct Outbox {
     pub results: Vec<NotifyResult>,
 }
 
+/// The queue an event belongs in: instances and groups may share a name.
+fn queue_of(what: &Notification) -> Arc<str> {
+    match what.subject() {
+        ("GROUP", name) => Arc::from(format!("group {name}")),
+        (_, name) => name,
+    }
+}
+
 /// How a notify program fared.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NotifyResult {
@@ -168,7 +176,7 @@ enum Step {
 impl NotifyQueues {
     /// Something happened to an instance.
     pub fn push(&mut self, now: Instant, what: Notification, out: &mut Outbox) {
-        let name = what.settings.name.clone();
+        let name = queue_of(&what);
         let queue = self.queues.entry(name.clone()).or_default();
         match what.to {
             Told::State(_) => {

@@ -49,7 +49,7 @@ fn word(what: &Notification) -> &'static str {
     match what.to {
         Told::LowerAdvert => "MASTER_RX_LOWER_PRI",
         // keepalived.conf(5) notify_deleted: FAULT unless the word DELETED is asked for.
-        Told::State(Phase::Deleted) if what.settings.notify.deleted.is_none() => {
+        Told::State(Phase::Deleted) if what.programs().deleted.is_none() => {
             keepalived_word(Phase::Fault)
         }
         Told::State(phase) => keepalived_word(phase),
@@ -58,7 +58,7 @@ fn word(what: &Notification) -> &'static str {
 
 /// The programs of an event in order: the state's own, then the generic one.
 fn commands(what: &Notification) -> Vec<(&'static str, &Command)> {
-    let notify = &what.settings.notify;
+    let notify = what.programs();
     let (keyword, own) = match what.to {
         Told::State(Phase::Init) => return Vec::new(),
         Told::State(Phase::Active) => ("notify_master", notify.master.as_ref()),
@@ -85,14 +85,15 @@ fn commands(what: &Notification) -> Vec<(&'static str, &Command)> {
 pub(super) fn programs(what: &Notification, skipped: u32) -> VecDeque<Program> {
     let env = environment(what, skipped);
     let word = word(what);
+    let (kind, name) = what.subject();
     commands(what)
         .into_iter()
         .map(|(keyword, command)| {
             let mut argv = command.argv.clone();
             if keyword == GENERIC {
                 argv.extend([
-                    Arc::from("INSTANCE"),
-                    what.settings.name.clone(),
+                    Arc::from(kind),
+                    name.clone(),
                     Arc::from(word),
                     Arc::from(what.priority.to_string()),
                 ]);
@@ -117,7 +118,7 @@ fn environment(what: &Notification, skipped: u32) -> Vec<(String, String)> {
     let (vips, omitted) = vips(settings);
     let peer = what.why.peer();
     let mut env = vec![
-        ("VRRP_INSTANCE", settings.name.to_string()),
+        ("VRRP_INSTANCE", what.subject().1.to_string()),
         ("VRRP_FROM", keepalived_word(what.from).to_owned()),
         ("VRRP_TO", word(what).to_owned()),
         ("VRRP_CAUSE", what.why.code().to_owned()),
@@ -224,6 +225,7 @@ pub(super) mod tests {
         Notification {
             router: RouterId(0),
             settings: Arc::new(settings),
+            group: None,
             from: Phase::Backup,
             to,
             priority: 100,

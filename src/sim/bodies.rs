@@ -40,6 +40,13 @@ pub fn operations(seed: u64, bytes: &[u8]) -> Result<(), String> {
     world.verdict()
 }
 
+/// What the operations lead to, as text: the same for the same seed and bytes.
+pub fn story(seed: u64, bytes: &[u8]) -> String {
+    let mut world = small_world(seed, false);
+    operate(&mut world, bytes);
+    world.timeline().to_string()
+}
+
 /// Any operations at all on three preempting hosts, then peace: exactly one of them serves each
 /// virtual router, and it is the best one.
 ///

@@ -467,7 +467,7 @@ impl Host {
                     turn.effects.extend(end.map(Effect::Ends));
                 }
                 Action::Notify(notification) => self.notified.push((now, notification)),
-                Action::Tell(notice) => self.note_notice(now, notice, turn.timeline),
+                Action::Tell(notice) => self.note_notice(now, *notice, turn.timeline),
                 Action::Ordered { id, outcome } => self.ordered.push((now, id, outcome)),
                 // Nothing here needs freeing elsewhere.
                 Action::Dispose(plan) => drop(plan),
@@ -493,8 +493,8 @@ impl Host {
         }
     }
 
-    fn note_notice(&self, now: Instant, notice: Box<Notice>, timeline: &mut Timeline) {
-        let Notice { router, what } = *notice;
+    fn note_notice(&self, now: Instant, notice: Notice, timeline: &mut Timeline) {
+        let Notice { router, what } = notice;
         let entry = match (router, what) {
             (
                 Some(router),

@@ -65,9 +65,13 @@ struct Watched {
     link: LinkId,
     phase: Phase,
     leaving: bool,
-    sent_now: Vec<IpAddr>,
+    /// The last step in which it was Active, at its beginning or for a moment.
+    served_in: u64,
+    /// Who was sent a claim or a release at this instant.
+    sent_now: Vec<(IpAddr, bool)>,
     sent_at: Option<Instant>,
-    answered_at: Option<Instant>,
+    /// When, and in which step: an answer to several peers is one.
+    answered: Option<(Instant, u64)>,
 }
 
 #[derive(Debug, Default)]
@@ -85,6 +89,7 @@ pub struct Watch {
     violation: Option<Violation>,
     transitions: u64,
     adverts: u64,
+    steps: u64,
 }
 
 impl Watch {
@@ -192,7 +197,7 @@ impl Watch {
             if let Some(old) = list.iter_mut().find(|w| w.identity == identity) {
                 if old.settings.adver != router.adver {
                     // The answer before was limited by the old interval.
-                    old.answered_at = None;
+                    old.answered = None;
                 }
                 old.settings = router.clone();
                 old.leaving = false;
@@ -240,6 +245,7 @@ impl Watch {
         out: &Actions,
         deadline: Option<Instant>,
     ) {
+        self.steps += 1;
         let Some(list) = self.hosts.get_mut(host) else {
             return;
         };
@@ -254,6 +260,9 @@ impl Watch {
         }
         let before: Vec<Phase> = list.iter().map(|w| w.phase).collect();
         for watched in list.iter_mut() {
+            if watched.phase == Phase::Active {
+                watched.served_in = self.steps;
+            }
             if watched.sent_at != Some(now) || cause != Cause::Tick {
                 watched.sent_now.clear();
             }
@@ -340,8 +349,11 @@ impl Watch {
         };
         let (was, contest) = (watched.phase, watched.contest);
         watched.phase = to;
+        if to == Phase::Active {
+            watched.served_in = self.steps;
+        }
         watched.sent_at = None;
-        watched.answered_at = None;
+        watched.answered = None;
         if was != from {
             let rule = "every transition begins in the state the last one ended in";
             self.broken(now, host, rule, format!("{router}: {from} after {was}"));
@@ -387,16 +399,17 @@ impl Watch {
         let watched = &mut list[at];
         let was = before.get(at).copied().unwrap_or(Phase::Init);
         let is = watched.phase;
-        let again = watched.sent_now.contains(&packet.dst);
-        watched.sent_now.push(packet.dst);
+        let sending = (packet.dst, glance.priority == 0);
+        let again = watched.sent_now.contains(&sending);
+        watched.sent_now.push(sending);
+        let served = watched.served_in == self.steps;
         watched.sent_at = Some(now);
         let owner = watched.settings.priority.is_owner();
         let adver = watched.settings.adver;
-        let stepping_aside = watched.settings.higher_prio_send_advert;
         let answering = matches!(cause, Cause::Packet(p) if p > 0) && was == is;
-        let answered = watched.answered_at;
+        let answered = watched.answered.filter(|&(_, step)| step != self.steps);
         if answering {
-            watched.answered_at = Some(now);
+            watched.answered = Some((now, self.steps));
         }
         let seen = format!("VRID {} priority {}", glance.vrid, glance.priority);
         if again {
@@ -408,11 +421,11 @@ impl Watch {
             self.broken(now, host, rule, format!("{}", packet.hop_limit));
         }
         if glance.priority == 0 {
-            if was != Phase::Active || is == Phase::Active {
+            if !served || is == Phase::Active {
                 let rule = "priority 0 is sent on leaving Active and never else";
                 self.broken(now, host, rule, format!("{seen} from {was} to {is}"));
             }
-        } else if is != Phase::Active && !(stepping_aside && was == Phase::Active) {
+        } else if !served {
             let rule = "only an Active router claims";
             self.broken(now, host, rule, format!("{seen} in {is}"));
         }
@@ -420,7 +433,7 @@ impl Watch {
             let rule = "the effective priority is in 1..=254 unless owner";
             self.broken(now, host, rule, seen.clone());
         }
-        if answering && answered.is_some_and(|at| now.since(at) < adver) {
+        if answering && answered.is_some_and(|(at, _)| now.since(at) < adver) {
             let rule = "losing adverts draw at most one answer in an interval";
             self.broken(now, host, rule, seen);
         }
@@ -443,8 +456,9 @@ impl Watch {
                     continue;
                 }
                 Phase::Active => {
-                    let all = watched.settings.installed().count();
-                    if watched.installed(kernel).count() == all {
+                    let there: Vec<Cidr> = watched.installed(kernel).collect();
+                    let mut wanted = watched.settings.installed().filter(|a| !a.no_track);
+                    if wanted.all(|a| there.contains(&a.cidr)) {
                         continue;
                     }
                     "an Active router has every virtual address"
@@ -526,9 +540,10 @@ impl Watched {
             link,
             phase: Phase::Init,
             leaving: false,
+            served_in: 0,
             sent_now: Vec::new(),
             sent_at: None,
-            answered_at: None,
+            answered: None,
         }
     }
 

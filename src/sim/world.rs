@@ -17,7 +17,6 @@ use crate::sim::timeline::{Entry, Timeline};
 use crate::sim::watch::{Contest, Violation, Watch};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -529,20 +528,28 @@ impl World {
         (0..self.hosts.len()).filter(able).collect()
     }
 
-    /// The able host that should serve: highest effective priority, then highest address.
-    pub fn best(&self, lan: usize, family: Family, vrid: u8) -> Option<usize> {
-        let rank = |&host: &usize| -> Option<(u8, IpAddr)> {
+    /// The highest effective priority among the able hosts, and which of them have it.
+    pub fn best(&self, lan: usize, family: Family, vrid: u8) -> Vec<usize> {
+        let mut best = (0, Vec::new());
+        for host in self.able(lan, family, vrid) {
             let snapshot = self.hosts[host].snapshot(self.now);
             let view = snapshot
                 .instances
                 .iter()
-                .find(|v| v.vrid == vrid && v.family == family)?;
-            Some((view.priority, view.source?))
-        };
-        self.able(lan, family, vrid).into_iter().max_by_key(rank)
+                .find(|v| v.vrid == vrid && v.family == family);
+            let priority = view.map_or(0, |v| v.priority);
+            if priority > best.0 {
+                best = (priority, Vec::new());
+            }
+            if priority == best.0 {
+                best.1.push(host);
+            }
+        }
+        best.1
     }
 
-    /// Exactly one host serves, and if `preempting` it is the best one.
+    /// Exactly one host serves, and if `preempting` it is one of the best: an equal one does not
+    /// preempt.
     ///
     /// # Errors
     /// Who serves instead, with seed and timeline.
@@ -555,10 +562,10 @@ impl World {
     ) -> Result<usize, String> {
         let serving = self.serving(lan, family, vrid);
         let best = self.best(lan, family, vrid);
-        match (serving, best) {
-            ([one], Some(best)) if !preempting || *one == best => Ok(*one),
+        match serving {
+            [one] if !preempting || best.contains(one) => Ok(*one),
             _ => Err(self.report(&format!(
-                "at {} VRID {vrid} is served by hosts {serving:?}, the best is {best:?}",
+                "at {} VRID {vrid} is served by hosts {serving:?}, the best are {best:?}",
                 self.now
             ))),
         }

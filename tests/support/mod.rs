@@ -1,6 +1,10 @@
 //! One engine on a bench: packets in, what it does out, time by hand.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a filter names what it keeps"
+)]
 
 use mainstay::core::action::{Action, Actions, Change, Signal, Via};
 use mainstay::core::engine::Engine;
@@ -8,7 +12,7 @@ use mainstay::core::input::Input;
 use mainstay::model::addr::{Cidr, Mac};
 use mainstay::model::ids::{ActionId, CheckId, Family, LinkId, RunId};
 use mainstay::model::notice::{Phase, Told, What, Why};
-use mainstay::model::order::StopKind;
+use mainstay::model::order::{Outcome, StopKind};
 use mainstay::model::seen::{AddressSeen, LinkFlags, LinkSeen, Verdict};
 use mainstay::model::settings::Settings;
 use mainstay::model::time::Instant;
@@ -30,7 +34,11 @@ pub const OWN6: [u16; 8] = [0xfe80, 0, 0, 0, 0, 0, 0, 0x10];
 /// One thing the engine did.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Did {
-    Advert { to: IpAddr, claim: Glance, frame: Vec<u8> },
+    Advert {
+        to: IpAddr,
+        claim: Glance,
+        frame: Vec<u8>,
+    },
     Announced(IpAddr),
     Add(Cidr),
     Remove(Cidr),
@@ -40,6 +48,7 @@ pub enum Did {
     StopRun(RunId, Signal),
     Entered(Phase, Why),
     Notified(Told),
+    Ordered(u64, Outcome),
     Told(String),
 }
 
@@ -87,7 +96,11 @@ impl Bench {
     pub fn backup(router: RouterMaker) -> Self {
         let mut bench = Self::of(router);
         bench.wait(Duration::from_millis(500));
-        assert_eq!(bench.phase(), Phase::Backup, "a router that starts listens first");
+        assert_eq!(
+            bench.phase(),
+            Phase::Backup,
+            "a router that starts listens first"
+        );
         bench.did.clear();
         bench
     }
@@ -96,8 +109,14 @@ impl Bench {
     pub fn active(router: RouterMaker) -> Self {
         let mut bench = Self::of(router);
         while bench.phase() != Phase::Active {
-            let at = bench.engine.next_deadline().expect("a listening router has a deadline");
-            assert!(at < bench.now + Duration::from_secs(3600), "nobody else speaks");
+            let at = bench
+                .engine
+                .next_deadline()
+                .expect("a listening router has a deadline");
+            assert!(
+                at < bench.now + Duration::from_secs(3600),
+                "nobody else speaks"
+            );
             bench.wait(at.since(bench.now));
         }
         bench.wait(Duration::from_millis(300));
@@ -107,7 +126,11 @@ impl Bench {
 
     pub fn begin(&mut self) {
         let uptime = Duration::from_secs(3600);
-        self.handle(Input::Begin { uptime, claimed: &[] });
+        self.handle(Input::Begin {
+            uptime,
+            claimed: &[],
+            left: &[],
+        });
     }
 
     pub fn link(&mut self, up: bool) {
@@ -130,7 +153,10 @@ impl Bench {
     pub fn address(&mut self, addr: impl Into<IpAddr>, len: u8, present: bool) {
         self.handle(Input::Address(AddressSeen {
             link: ETH0,
-            cidr: Cidr { addr: addr.into(), len },
+            cidr: Cidr {
+                addr: addr.into(),
+                len,
+            },
             present,
             dad_failed: false,
             secondary: false,
@@ -152,7 +178,12 @@ impl Bench {
     }
 
     pub fn done(&mut self, run: RunId, verdict: Verdict) {
-        self.handle(Input::CheckDone { check: CheckId(0), run, verdict, stderr: "".into() });
+        self.handle(Input::CheckDone {
+            check: CheckId(0),
+            run,
+            verdict,
+            stderr: "".into(),
+        });
     }
 
     pub fn stop(&mut self) {
@@ -160,10 +191,12 @@ impl Bench {
     }
 
     pub fn tick(&mut self) {
-        self.handle(Input::Tick);
+        self.engine.handle(self.now, Input::Tick, &mut self.out);
         if let Some(at) = self.engine.next_deadline() {
             assert!(at > self.now, "no deadline lies in the past after a Tick");
         }
+        self.collect();
+        self.answer();
     }
 
     /// Time passes, with a Tick at every deadline.
@@ -198,9 +231,14 @@ impl Bench {
     pub fn handle(&mut self, input: Input<'_>) {
         self.engine.handle(self.now, input, &mut self.out);
         self.collect();
+        self.answer();
+    }
+
+    fn answer(&mut self) {
         while self.answers && !self.pending.is_empty() {
             let (action, _, _) = self.pending.remove(0);
-            self.engine.handle(self.now, Input::Applied { action }, &mut self.out);
+            self.engine
+                .handle(self.now, Input::Applied { action }, &mut self.out);
             self.collect();
         }
     }
@@ -209,18 +247,30 @@ impl Bench {
         let (actions, arena) = self.out.parts();
         for action in actions {
             let did = match action {
-                Action::Send { via: Via::Ip(to), frame, .. } => {
+                Action::Send {
+                    via: Via::Ip(to),
+                    frame,
+                    ..
+                } => {
                     let bytes = arena.frame(frame);
                     let packet = packet::ip(bytes).expect("an IP packet of protocol 112");
                     assert_eq!(packet.dst, to, "a packet goes where its header says");
                     assert_eq!(packet.hop_limit, 255, "RFC 9568 §5.1.1.3, §5.1.2.3");
                     let claim = packet::glance(packet.payload).expect("an advert");
-                    Did::Advert { to, claim, frame: bytes.to_vec() }
+                    Did::Advert {
+                        to,
+                        claim,
+                        frame: bytes.to_vec(),
+                    }
                 }
-                Action::Send { via: Via::Ethernet, frame, .. } => {
-                    Did::Announced(packet::announced(arena.frame(frame)).expect("ARP or NA"))
-                }
-                Action::Address { id, change, what, .. } => {
+                Action::Send {
+                    via: Via::Ethernet,
+                    frame,
+                    ..
+                } => Did::Announced(packet::announced(arena.frame(frame)).expect("ARP or NA")),
+                Action::Address {
+                    id, change, what, ..
+                } => {
                     self.pending.push((id, change, what.cidr));
                     match change {
                         Change::Add => Did::Add(what.cidr),
@@ -236,6 +286,7 @@ impl Bench {
                     What::Entering { to, why, .. } => Did::Entered(to, why),
                     other => Did::Told(other.to_string()),
                 },
+                Action::Ordered { id, outcome } => Did::Ordered(id, outcome),
                 Action::Dispose(_) => continue,
             };
             self.did.push(did);
@@ -258,6 +309,17 @@ impl Bench {
             Did::Advert { claim, .. } => Some(*claim),
             _ => None,
         })
+    }
+
+    /// The whole packets sent to somebody since last asked.
+    pub fn frames_to(&self, whom: IpAddr) -> Vec<&[u8]> {
+        self.did
+            .iter()
+            .filter_map(|did| match did {
+                Did::Advert { to, frame, .. } if *to == whom => Some(&frame[..]),
+                _ => None,
+            })
+            .collect()
     }
 
     /// Addresses announced since last asked, in order.
@@ -309,6 +371,10 @@ impl Bench {
     /// How many packets were refused for this reason.
     pub fn refused(&self, reason: &str) -> u64 {
         let counters = self.view().counters;
-        counters.rejected.iter().find(|(name, _)| name == reason).map_or(0, |(_, n)| *n)
+        counters
+            .rejected
+            .iter()
+            .find(|(name, _)| name == reason)
+            .map_or(0, |(_, n)| *n)
     }
 }

@@ -197,3 +197,56 @@ fn options(what: &VirtualAddress, into: &mut Vec<AddressAttribute>) {
     }
     into.push(AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL)));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::addr::Cidr;
+    use crate::model::ids::{ActionId, LinkId};
+    use std::sync::Arc;
+
+    #[test]
+    fn only_the_last_message_of_a_batch_asks_to_be_acknowledged() {
+        let mut bytes = Vec::new();
+        for (sequence, label) in [(1, "a"), (2, "four"), (3, "a:longer:one")] {
+            let cidr = Cidr::host(IpAddr::from([10, 0, 0, 1]));
+            let mut what = VirtualAddress::plain(cidr);
+            what.label = Some(label.into());
+            let request = Request {
+                id: ActionId(9),
+                link: LinkId(2),
+                name: "eth0".into(),
+                change: Change::Add,
+                what: Arc::new(what),
+            };
+            append(&mut bytes, message(&request, sequence));
+        }
+        acknowledge_last(&mut bytes, 3);
+        let asked: Vec<_> = messages(&bytes)
+            .map(|message| (message.sequence_number(), message.flags() & NLM_F_ACK != 0))
+            .collect();
+        assert_eq!(asked, [(1, false), (2, false), (3, true)]);
+    }
+
+    #[test]
+    fn a_removal_names_the_address_alone() {
+        let mut what = VirtualAddress::plain(Cidr::host(IpAddr::from([0; 16])));
+        what.preferred_lft = Some(0);
+        let request = Request {
+            id: ActionId(9),
+            link: LinkId(2),
+            name: "eth0".into(),
+            change: Change::Remove,
+            what: Arc::new(what),
+        };
+        let NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelAddress(message)) =
+            message(&request, 1).payload
+        else {
+            panic!("not a removal");
+        };
+        assert_eq!(
+            message.attributes,
+            [AddressAttribute::Local(IpAddr::from([0; 16]))]
+        );
+    }
+}

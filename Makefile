@@ -1,0 +1,55 @@
+# Everything a contributor types. `make test` on a bare Debian 12 with Rust needs nothing else.
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+CARGO ?= cargo
+PREFIX ?= /usr/local
+NEEDS := tests/support/needs.sh
+
+.PHONY: build test check bench demo install fuzz-smoke netns deps rust
+
+build: rust
+	$(CARGO) build
+
+# All tests; the last line is the sum over all of them.
+test: rust deps
+	@mkdir -p target
+	@$(CARGO) test --no-fail-fast 2>&1 | tee target/test.log; rc=$$?; \
+	awk -f tests/support/closing.awk target/test.log; exit $$rc
+
+# Only the tests on real routers: `make netns T=v3_` runs a part of them.
+netns: rust deps
+	$(CARGO) build --bin mainstay --example demo
+	$(CARGO) test --test netns -- $(T)
+
+check: rust
+	$(CARGO) fmt --check
+	CLIPPY_CONF_DIR=tests/policy $(CARGO) clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
+	@if command -v cargo-deny >/dev/null; then \
+		$(CARGO) deny check --config tests/policy/deny.toml bans licenses sources; \
+	else echo "cargo-deny is not installed: licences and sources not checked"; fi
+
+# Against Debian's keepalived in the same run; exits non-zero if a row falls short.
+bench: rust deps
+	$(CARGO) bench --bench versus
+
+# The main job before your eyes: a failing script, a takeover, a recovery, a killed master.
+demo: rust
+	@$(NEEDS) demo
+	@$(CARGO) build --quiet --bin mainstay --example demo
+	@target/debug/examples/demo
+
+install: rust
+	$(CARGO) build --release
+	install -D -m 0755 target/release/mainstay $(DESTDIR)$(PREFIX)/sbin/mainstay
+
+# A short run of every fuzz target; needs cargo-fuzz and a nightly toolchain.
+fuzz-smoke: rust
+	@$(CARGO) test --lib sim::bodies
+
+# What the tests need from the distribution: installed if missing and if we are root.
+deps:
+	@$(NEEDS) test
+
+rust:
+	@$(NEEDS) rust "$(CARGO)"

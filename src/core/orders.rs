@@ -1,0 +1,214 @@
+//! What an operator may ask of an instance: drain, take over, and back.
+
+use crate::core::action::{Action, Actions};
+use crate::core::election::active_down_interval;
+use crate::core::engine::Engine;
+use crate::core::router::{Cx, Leaving, Router, State, Term};
+use crate::model::ids::RouterId;
+use crate::model::notice::Why;
+use crate::model::order::{Intent, Order, Outcome};
+use crate::model::priority::{Claim, Priority};
+use crate::model::time::Instant;
+use std::net::IpAddr;
+
+impl Engine {
+    /// Takes an order; members of a sync group move together.
+    pub(super) fn order(&mut self, now: Instant, order: &Order, out: &mut Actions) {
+        let id = order.id;
+        let named = |r: &&Router| r.settings.name == order.instance;
+        let Some(first) = self.routers.iter().flatten().find(named).map(|r| r.id) else {
+            let why = format!("there is no instance {}", order.instance);
+            out.push(Action::Ordered {
+                id,
+                outcome: Outcome::Refused { why },
+            });
+            return;
+        };
+        let mut all = vec![first];
+        all.extend(self.siblings(first));
+        match order.what {
+            Intent::Clear => {
+                for member in all {
+                    self.with_router(member, out, |router, cx| router.clear_term(now, cx));
+                    self.mark(member);
+                }
+                out.push(Action::Ordered {
+                    id,
+                    outcome: Outcome::Done { successor: None },
+                });
+            }
+            Intent::Drain { force, resumed } => {
+                self.drain(now, id, first, &all, force || resumed, out)
+            }
+            Intent::Takeover { resumed } => self.take_over(now, id, &all, resumed, out),
+        }
+    }
+
+    fn drain(
+        &mut self,
+        now: Instant,
+        id: u64,
+        first: RouterId,
+        all: &[RouterId],
+        force: bool,
+        out: &mut Actions,
+    ) {
+        let mut waits = false;
+        for &member in all {
+            // One member answers for all.
+            let answers = member == first;
+            self.with_router(member, out, |router, cx| {
+                waits |= router.drain(now, answers.then_some(id), force, cx);
+            });
+            self.mark(member);
+        }
+        if !waits {
+            out.push(Action::Ordered {
+                id,
+                outcome: Outcome::Done { successor: None },
+            });
+        }
+    }
+
+    fn take_over(
+        &mut self,
+        now: Instant,
+        id: u64,
+        all: &[RouterId],
+        resumed: bool,
+        out: &mut Actions,
+    ) {
+        let obstacle = all
+            .iter()
+            .filter_map(|m| self.router(*m))
+            .find_map(|r| r.takeover_obstacle(now).filter(|_| !resumed));
+        if let Some(why) = obstacle {
+            out.push(Action::Ordered {
+                id,
+                outcome: Outcome::Refused { why },
+            });
+            return;
+        }
+        for &member in all {
+            self.with_router(member, out, |router, cx| router.take_over(now, resumed, cx));
+            self.mark(member);
+        }
+        out.push(Action::Ordered {
+            id,
+            outcome: Outcome::Done { successor: None },
+        });
+    }
+}
+
+impl Router {
+    /// Begins to leave; true if somebody else must be heard first.
+    fn drain(&mut self, now: Instant, id: Option<u64>, force: bool, cx: &mut Cx<'_>) -> bool {
+        let s = &self.settings;
+        let lowest = Priority::contender(1);
+        let patience = active_down_interval(s.version, lowest, s.adver, s.down_adverts);
+        match &mut self.state {
+            State::Active(a) if a.leaving.is_none() => {
+                a.leaving = Some(Leaving {
+                    id,
+                    until: now + patience,
+                    force,
+                });
+                a.pending = None;
+                self.send_advert(Claim::Release, cx);
+                true
+            }
+            State::Active(_) => true,
+            State::Init | State::Fault | State::Backup(_) => {
+                self.term = Some(Term::Drained);
+                false
+            }
+        }
+    }
+
+    /// While leaving: any valid advert is the successor's, however low its priority.
+    pub(super) fn hear_while_leaving(
+        &mut self,
+        now: Instant,
+        claim: Claim,
+        from: IpAddr,
+        cx: &mut Cx<'_>,
+    ) -> bool {
+        let State::Active(a) = &self.state else {
+            return false;
+        };
+        let Some(leaving) = a.leaving else {
+            return false;
+        };
+        if let Claim::Hold(_) = claim {
+            self.term = Some(Term::Drained);
+            self.follow(now, Why::Drained, cx);
+            if let Some(id) = leaving.id {
+                let outcome = Outcome::Done {
+                    successor: Some(from),
+                };
+                cx.out.push(Action::Ordered { id, outcome });
+            }
+        }
+        true
+    }
+
+    /// Nobody came: go on as before, or leave all the same. True while it is still silent.
+    pub(super) fn leaving_due(&mut self, now: Instant, cx: &mut Cx<'_>) -> bool {
+        let State::Active(a) = &mut self.state else {
+            return false;
+        };
+        let Some(leaving) = a.leaving else {
+            return false;
+        };
+        if now < leaving.until {
+            return true;
+        }
+        a.leaving = None;
+        a.advert_at = now;
+        let outcome = if leaving.force {
+            self.term = Some(Term::Drained);
+            self.forced_out = true;
+            Outcome::Done { successor: None }
+        } else {
+            Outcome::NobodyTookOver
+        };
+        if let Some(id) = leaving.id {
+            cx.out.push(Action::Ordered { id, outcome });
+        }
+        false
+    }
+
+    fn takeover_obstacle(&self, now: Instant) -> Option<String> {
+        if let Some(fault) = self.faults.first() {
+            return Some(format!("{} is in FAULT: {fault}", self.settings.name));
+        }
+        if matches!(self.state, State::Init) {
+            return Some(format!("{} has not started yet", self.settings.name));
+        }
+        let living = self.settings.adver * 4;
+        self.peers
+            .highest(now, living)
+            .filter(|(_, p)| p.get() >= 254)
+            .map(|(addr, p)| format!("{addr} advertises priority {p}, which cannot be outranked"))
+    }
+
+    fn take_over(&mut self, now: Instant, resumed: bool, cx: &mut Cx<'_>) {
+        self.term = Some(Term::Takeover);
+        if !self.settings.priority.is_owner() {
+            self.standing.priority = Priority::contender(254);
+        }
+        if !resumed && matches!(self.state, State::Backup(_)) {
+            self.become_active(now, Why::Operator, cx);
+        }
+    }
+
+    fn clear_term(&mut self, now: Instant, _cx: &mut Cx<'_>) {
+        self.term = None;
+        self.forced_out = false;
+        if let State::Active(a) = &mut self.state
+            && a.leaving.take().is_some()
+        {
+            a.advert_at = now;
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! Thousands of random worlds: two to five routers on bad networks, each a pure function of its seed.
+//!
+//! Every world is watched step by step. In the end the network is mended, and exactly one router has
+//! to serve, the best one where all may preempt. A failing seed prints itself and its timeline.
+
+use super::*;
+use mainstay::sim::rng::Rng;
+
+/// Runs so many worlds; the first that fails ends the test.
+#[track_caller]
+fn worlds(first: u64, count: u64, play: impl Fn(u64) -> Result<(), String>) {
+    for seed in first..first + count {
+        if let Err(report) = play(seed) {
+            panic!("{report}");
+        }
+    }
+}
+
+/// Two to five hosts, and how long their slowest interval is.
+struct Cast {
+    rng: Rng,
+    hosts: usize,
+    adver: Duration,
+    family: Family,
+}
+
+impl Cast {
+    fn new(seed: u64) -> Self {
+        let mut rng = Rng::new(seed ^ 0x0e1e_c710);
+        let hosts = 2 + rng.below(4) as usize;
+        let adver = *rng
+            .pick(&[20 * MS, 50 * MS, 100 * MS, 200 * MS])
+            .expect("not empty");
+        Self {
+            rng,
+            hosts,
+            adver,
+            family: Family::V4,
+        }
+    }
+
+    /// A router as one of several kinds; all hosts of a world have the same kind.
+    fn router(&mut self, host: usize, kind: u64) -> RouterMaker {
+        let priority = 1 + self.rng.below(254) as u8;
+        let vi = vi(priority).adver(self.adver).with(|s| {
+            s.garp.repeat = 1;
+            s.garp.lower_repeat = 1;
+        });
+        match kind {
+            0..=4 => vi,
+            5 | 6 => {
+                self.family = Family::V6;
+                vi.v6()
+            }
+            7 => {
+                self.adver = S;
+                vi.v2().adver(S)
+            }
+            _ => {
+                let all: Vec<IpAddr> = (0..self.hosts).map(|h| own_v4(h, 0)).collect();
+                let others: Vec<IpAddr> = all.iter().copied().filter(|a| *a != all[host]).collect();
+                vi.unicast(all[host], &others)
+            }
+        }
+    }
+
+    fn scenario(
+        &mut self,
+        seed: u64,
+        change: impl Fn(usize, RouterMaker) -> RouterMaker,
+    ) -> Scenario {
+        let kind = self.rng.below(10);
+        let mut scenario = Scenario::new(seed);
+        for index in 0..self.hosts {
+            let router = self.router(index, kind).track("chk", -100);
+            let starts = self.rng.between(Duration::ZERO, 2 * self.adver);
+            let interval = 2 * self.adver;
+            let name = ["a", "b", "c", "d", "e"][index];
+            scenario = scenario.host(
+                host(name)
+                    .router(change(index, router))
+                    .check(
+                        check("chk").interval(interval).timeout(self.adver),
+                        Behaviour::PASSES,
+                    )
+                    .starts(starts),
+            );
+        }
+        scenario
+    }
+
+    fn loss(&mut self) -> Quality {
+        Quality {
+            loss: 10 + self.rng.below(291) as u32,
+            ..Quality::GOOD
+        }
+    }
+
+    fn moment(&mut self, until: Duration) -> Duration {
+        self.rng.between(Duration::ZERO, until)
+    }
+
+    fn somebody(&mut self) -> usize {
+        self.rng.below(self.hosts as u64) as usize
+    }
+
+    /// Mends everything that the scenarios here break, and waits until all must have settled: a
+    /// restart, a down timer with the slowest interval, and one more look after a long sleep.
+    fn settle(&self, world: &mut World) {
+        world.now_do(Event::HealAll { lan: 0 });
+        world.now_do(Event::Quality {
+            lan: 0,
+            quality: Quality::GOOD,
+        });
+        for host in 0..self.hosts {
+            world.now_do(Event::Plug {
+                host,
+                link: ETH0,
+                up: true,
+            });
+            let script = "chk".into();
+            world.now_do(Event::Script {
+                host,
+                script,
+                behaviour: Behaviour::PASSES,
+            });
+        }
+        world.run_for(self.adver);
+        for host in 0..self.hosts {
+            world.now_do(Event::Start { host });
+        }
+        world.run_for(12 * self.adver);
+    }
+
+    fn agreed(&self, world: &World, preempting: bool) -> Result<(), String> {
+        world.verdict()?;
+        world.agreed(0, self.family, 51, preempting).map(|_| ())
+    }
+}
+
+fn lossy(seed: u64) -> Result<(), String> {
+    let mut cast = Cast::new(seed);
+    let mut quality = cast.loss();
+    quality.twice = cast.rng.below(100) as u32;
+    quality.held = cast.rng.below(300) as u32;
+    quality.hold = cast.adver / 2;
+    let mut world = cast.scenario(seed, |_, r| r).quality(quality).world();
+    world.run_for(25 * cast.adver);
+    cast.settle(&mut world);
+    cast.agreed(&world, true)
+}
+
+#[test]
+fn loss_reordering_and_doubling_end_in_one_active_router() {
+    worlds(0, 3000, lossy);
+}
+
+fn parted(seed: u64) -> Result<(), String> {
+    let mut cast = Cast::new(seed);
+    let mut scenario = cast.scenario(seed, |_, r| r);
+    if cast.rng.permille(500) {
+        scenario = scenario.quality(cast.loss());
+    }
+    let span = 25 * cast.adver;
+    for _ in 0..1 + cast.rng.below(6) {
+        let (from, to) = (cast.somebody(), cast.somebody());
+        let when = cast.moment(span);
+        scenario = scenario.at(when, Event::Cut { lan: 0, from, to });
+        if cast.rng.permille(500) {
+            let until = when + cast.moment(span);
+            scenario = scenario.at(until, Event::Heal { lan: 0, from, to });
+        }
+    }
+    let mut world = scenario.world();
+    world.run_for(span);
+    cast.settle(&mut world);
+    cast.agreed(&world, true)
+}
+
+#[test]
+fn one_way_partitions_end_in_one_active_router_when_healed() {
+    worlds(100_000, 2500, parted);
+}
+
+fn stalled(seed: u64) -> Result<(), String> {
+    let mut cast = Cast::new(seed);
+    let mut scenario = cast.scenario(seed, |_, r| r);
+    if cast.rng.permille(300) {
+        scenario = scenario.quality(cast.loss());
+    }
+    let span = 25 * cast.adver;
+    for _ in 0..1 + cast.rng.below(4) {
+        let host = cast.somebody();
+        let length = cast.moment(10 * cast.adver);
+        let when = cast.moment(span - 10 * cast.adver);
+        scenario = scenario.at(when, Event::Stall { host, length });
+    }
+    let mut world = scenario.world();
+    world.run_for(span);
+    cast.settle(&mut world);
+    cast.agreed(&world, true)
+}
+
+#[test]
+fn stalls_end_in_one_active_router() {
+    worlds(200_000, 2000, stalled);
+}
+
+fn troubled(seed: u64) -> Result<(), String> {
+    let mut cast = Cast::new(seed);
+    let mut scenario = cast.scenario(seed, |_, r| r);
+    if cast.rng.permille(500) {
+        scenario = scenario.quality(cast.loss());
+    }
+    let span = 30 * cast.adver;
+    for _ in 0..2 + cast.rng.below(6) {
+        let host = cast.somebody();
+        let script: Arc<str> = "chk".into();
+        let event = match cast.rng.below(8) {
+            0 => Event::Kill { host },
+            1 | 2 => Event::Start { host },
+            3 => Event::Stop { host },
+            4 => Event::Plug {
+                host,
+                link: ETH0,
+                up: false,
+            },
+            5 => Event::Plug {
+                host,
+                link: ETH0,
+                up: true,
+            },
+            6 => Event::Script {
+                host,
+                script,
+                behaviour: Behaviour::FAILS,
+            },
+            _ => Event::Script {
+                host,
+                script,
+                behaviour: Behaviour::IGNORES_TERM,
+            },
+        };
+        scenario = scenario.at(cast.moment(span), event);
+    }
+    let mut world = scenario.world();
+    world.run_for(span);
+    cast.settle(&mut world);
+    // A script that had to be killed, and its next run, may still be under way.
+    world.run_for(3 * S);
+    cast.agreed(&world, true)
+}
+
+#[test]
+fn kills_stops_failing_scripts_and_pulled_cables_end_in_one_active_router() {
+    worlds(300_000, 1500, troubled);
+}
+
+fn stubborn(seed: u64) -> Result<(), String> {
+    let mut cast = Cast::new(seed);
+    let scenario = cast.scenario(
+        seed,
+        |index, r| if index % 2 == 0 { r.nopreempt() } else { r },
+    );
+    let quality = cast.loss();
+    let mut world = scenario.quality(quality).world();
+    world.run_for(20 * cast.adver);
+    cast.settle(&mut world);
+    cast.agreed(&world, false)
+}
+
+#[test]
+fn routers_that_may_not_preempt_end_in_one_active_router_too() {
+    worlds(400_000, 1000, stubborn);
+}
+
+/// Nothing is lost: then two serve at once for at most one way across the LAN, whoever dies or comes,
+/// and a down interval after the last change exactly one serves.
+fn clean(seed: u64) -> Result<(), String> {
+    let mut cast = Cast::new(seed);
+    let mut scenario = cast.scenario(seed, |_, r| r);
+    let span = 25 * cast.adver;
+    for _ in 0..cast.rng.below(5) {
+        let host = cast.somebody();
+        let event = match cast.rng.below(3) {
+            0 => Event::Kill { host },
+            1 => Event::Stop { host },
+            _ => Event::Start { host },
+        };
+        scenario = scenario.at(cast.moment(span), event);
+    }
+    let mut world = scenario.world();
+    world.run_for(span);
+    for host in 0..cast.hosts {
+        world.now_do(Event::Start { host });
+    }
+    // 3 × adver + skew of the lowest priority, a way across, and the first run of a script; twice if
+    // somebody resigned towards one whose own down timer still runs.
+    world.run_for(4 * cast.adver + 2 * MS);
+    cast.agreed(&world, true)?;
+    let dual = world.longest_dual();
+    if dual > WAY {
+        return Err(world.report(&format!(
+            "two served at once for {dual:?}, the way is {WAY:?}"
+        )));
+    }
+    Ok(())
+}
+
+#[test]
+fn on_a_loss_free_lan_one_serves_after_a_down_interval_and_never_two_for_longer_than_a_way() {
+    worlds(500_000, 1500, clean);
+}

@@ -1,0 +1,48 @@
+//! Real routers on a real kernel: Mainstay against itself, keepalived and FRR, in network
+//! namespaces of the test's own making. Needs root; without it every test skips and says so.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+#[path = "../lab/mod.rs"]
+mod support;
+
+mod control;
+mod demo;
+mod failures;
+mod interop;
+mod kernel;
+mod last;
+mod notify;
+mod protocol;
+
+use std::process::ExitCode;
+use support::runner::{self, Test};
+
+/// The tests mostly wait, so several labs run at once.
+const AT_ONCE: usize = 7;
+
+fn main() -> ExitCode {
+    let mut tests: Vec<Test> = interop::tests();
+    tests.extend(demo::tests());
+    tests.extend(failures::tests());
+    tests.extend(protocol::tests());
+    tests.extend(kernel::tests());
+    tests.extend(notify::tests());
+    tests.extend(control::tests());
+    tests.extend(last::tests());
+    runner::run(tests, AT_ONCE, include_str!("../policy/skips"))
+}
+
+/// Every test begins with this: who cannot make a namespace skips, loudly.
+fn need_root() {
+    if !nix::unistd::geteuid().is_root() {
+        runner::skip("needs root");
+    }
+}
+
+/// Skips where a program is not installed.
+fn need_program(path: &str) {
+    need_root();
+    if !std::path::Path::new(path).exists() {
+        runner::skip(format!("{path} is not installed (make deps)"));
+    }
+}

@@ -31,7 +31,7 @@ check: rust
 
 # Against Debian's keepalived in the same run; exits non-zero if a row falls short.
 bench: rust deps
-	$(CARGO) bench --bench versus
+	$(CARGO) bench --bench versus -- $(B)
 
 # The main job before your eyes: a failing script, a takeover, a recovery, a killed master.
 demo: rust

@@ -2,8 +2,8 @@
 
 mod support;
 
+use mainstay::core::fold::{Pull, effective, pull};
 use mainstay::core::plan::{Step, diff};
-use mainstay::core::tracker::{Pull, effective, pull};
 use mainstay::model::priority::{Priority, Weight};
 use mainstay::model::seen::Verdict;
 use mainstay::model::view::Snapshot;
@@ -102,8 +102,8 @@ proptest! {
         points in prop::collection::vec(-253i16..=253, 0..12),
     ) {
         let base = Priority::new(base).expect("not 0");
-        let forward = effective(base, points.iter().map(|&p| Pull::Points(p)));
-        let backward = effective(base, points.iter().rev().map(|&p| Pull::Points(p)));
+        let forward = effective(base, points.iter().map(|&p| Pull::Points(p.into())));
+        let backward = effective(base, points.iter().rev().map(|&p| Pull::Points(p.into())));
         prop_assert_eq!(forward, backward);
     }
 }

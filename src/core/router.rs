@@ -340,13 +340,33 @@ impl Router {
                 a.advert_at = now + adver;
                 self.stats.counters.skipped += 1;
             }
-            if late > adver * 3 {
-                // Others may have served meanwhile: tell hosts and switches again.
-                a.garp.begin(now, self.settings.garp.repeat);
-                self.tell(What::Stalled { late }, cx);
-            }
         }
+        self.slept(now, late, cx);
         false
+    }
+
+    /// An advert was due long ago: others may have served meanwhile, so hosts and switches are told
+    /// again.
+    fn slept(&mut self, now: Instant, late: Duration, cx: &mut Cx<'_>) {
+        let repeat = self.settings.garp.repeat;
+        if late > self.settings.adver * 3
+            && let State::Active(a) = &mut self.state
+        {
+            a.garp.begin(now, repeat);
+            self.tell(What::Stalled { late }, cx);
+        }
+    }
+
+    /// An advert out of turn: the next periodic one is a whole interval away.
+    pub(super) fn advert_now(&mut self, now: Instant, cx: &mut Cx<'_>) {
+        let adver = self.settings.adver;
+        let State::Active(a) = &mut self.state else {
+            return;
+        };
+        let late = now.since(a.advert_at);
+        a.advert_at = now + adver;
+        self.send_advert(Claim::Hold(self.standing.priority), cx);
+        self.slept(now, late, cx);
     }
 
     /// Why silence ends in taking over.
@@ -445,8 +465,7 @@ impl Router {
             Claim::Release => {
                 if now >= a.release_at {
                     a.release_at = now + adver;
-                    a.advert_at = now + adver;
-                    self.send_advert(Claim::Hold(ours), cx);
+                    self.advert_now(now, cx);
                 }
                 return;
             }
@@ -504,13 +523,9 @@ impl Router {
         }
         a.answer_at = now + adver;
         self.stats.counters.reasserted += 1;
-        let answers = !self.settings.lower_prio_no_advert;
-        if answers {
-            a.advert_at = now + adver;
-        }
         a.garp.repeat_set(now, garp.lower_repeat, garp.lower_delay);
-        if answers {
-            self.send_advert(Claim::Hold(ours), cx);
+        if !self.settings.lower_prio_no_advert {
+            self.advert_now(now, cx);
         }
         let (theirs, ours) = (theirs.get(), ours.get());
         self.tell(What::LowerAdvert { from, theirs, ours }, cx);

@@ -6,9 +6,9 @@ use crate::core::input::Input;
 use crate::core::plan::{self, Plan};
 use crate::model::ids::{ActionId, CheckId, LinkId, RunId};
 use crate::model::notice::{Notice, Notification, Phase, What};
-use crate::model::order::Outcome;
 use crate::model::order::StopKind;
-use crate::model::seen::Verdict;
+use crate::model::order::{Order, Outcome};
+use crate::model::seen::{TrackedSeen, Verdict};
 use crate::model::settings::Settings;
 use crate::model::time::Instant;
 use crate::model::view::Snapshot;
@@ -60,6 +60,8 @@ enum Message {
     Refused(ActionId, i32),
     CheckDone(CheckId, RunId, Verdict),
     Plan(Box<Plan>),
+    Order(Order),
+    Tracked(TrackedSeen),
     Stop,
 }
 
@@ -233,6 +235,14 @@ impl Host {
         self.messages.push_back(Message::Plan(Box::new(plan)));
     }
 
+    pub(super) fn ask(&mut self, order: Order) {
+        self.messages.push_back(Message::Order(order));
+    }
+
+    pub(super) fn find(&mut self, seen: TrackedSeen) {
+        self.messages.push_back(Message::Tracked(seen));
+    }
+
     pub(super) const fn sleep(&mut self) {
         self.asleep = true;
     }
@@ -318,12 +328,29 @@ impl Host {
             && self.kernel.waiting() == 0
     }
 
-    /// One turn of the daemon's loop: look first, then conclude.
+    /// Turns of the daemon's loop until nothing is left to read.
     pub(super) fn wake(&mut self, now: Instant, turn: &mut Turn<'_>) {
         if self.asleep || self.engine.is_none() {
             return;
         }
         self.wakes += 1;
+        loop {
+            self.turn(now, turn);
+            if self.packets.is_empty() {
+                break;
+            }
+        }
+        self.check(now, turn);
+        let idle = self.engine.as_ref().is_some_and(|e| e.is_idle());
+        if self.stopping && idle && self.kernel.waiting() == 0 {
+            self.engine = None;
+            self.kernel.orphan();
+            turn.watch.left(self.index, now, &self.kernel);
+        }
+    }
+
+    /// One turn of the daemon's loop: look first, then conclude.
+    fn turn(&mut self, now: Instant, turn: &mut Turn<'_>) {
         if self.timers_first {
             self.hand(now, Input::Tick, Cause::Tick, turn);
         }
@@ -351,13 +378,6 @@ impl Host {
             Cause::Other
         };
         self.hand(now, Input::Tick, cause, turn);
-        self.check(now, turn);
-        let idle = self.engine.as_ref().is_some_and(|e| e.is_idle());
-        if self.stopping && idle && self.kernel.waiting() == 0 {
-            self.engine = None;
-            self.kernel.orphan();
-            turn.watch.left(self.index, now, &self.kernel);
-        }
     }
 
     fn hand_packet(&mut self, now: Instant, link: LinkId, bytes: &[u8], turn: &mut Turn<'_>) {
@@ -400,6 +420,8 @@ impl Host {
                 turn.watch.reloaded(self.index, now);
                 return;
             }
+            Message::Order(order) => Input::Order(order),
+            Message::Tracked(seen) => Input::Tracked(seen),
             Message::Stop => {
                 self.stopping = true;
                 Input::Stop(StopKind::Polite)

@@ -3,7 +3,9 @@
 use crate::core::action::Change;
 use crate::model::addr::{Cidr, Mac, VirtualAddress};
 use crate::model::ids::{Family, LinkId, Version, Vrid};
+use crate::model::order::Order;
 use crate::model::priority::{Priority, Weight};
+use crate::model::seen::TrackedSeen;
 use crate::model::settings::{
     AuthSettings, CheckSettings, Command, GarpSettings, GlobalSettings, NotifySettings,
     RouterSettings, Settings, TrackSettings, TransportSettings,
@@ -85,6 +87,10 @@ pub enum Event {
         script: Arc<str>,
         behaviours: Vec<Behaviour>,
     },
+    /// An operator asks for something.
+    Order { host: usize, order: Order },
+    /// A tracked file or process is found to be so.
+    Tracked { host: usize, seen: TrackedSeen },
     /// A packet from a stranger.
     Stranger { lan: usize, bytes: Vec<u8> },
 }
@@ -104,6 +110,8 @@ impl Event {
             | Self::Meddle { host, .. }
             | Self::Refuse { host, .. }
             | Self::Script { host, .. }
+            | Self::Order { host, .. }
+            | Self::Tracked { host, .. }
             | Self::ScriptNext { host, .. } => Some(*host),
             Self::Cut { .. }
             | Self::Heal { .. }
@@ -157,6 +165,8 @@ impl fmt::Display for Event {
             Self::ScriptNext {
                 script, behaviours, ..
             } => write!(f, "script {script} does {behaviours:?} next"),
+            Self::Order { order, .. } => write!(f, "is asked for {:?}", order.what),
+            Self::Tracked { seen, .. } => write!(f, "finds {seen:?}"),
             Self::Stranger { lan, bytes } => {
                 write!(f, "LAN {lan}: a stranger sends {} octets", bytes.len())
             }

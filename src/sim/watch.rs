@@ -7,7 +7,7 @@ use crate::core::action::{Action, Actions, Via};
 use crate::model::addr::Cidr;
 use crate::model::ids::{Family, LinkId};
 use crate::model::notice::{Phase, Told, What, keepalived_word};
-use crate::model::settings::{RouterIdentity, RouterSettings, Settings};
+use crate::model::settings::{Handover, RouterIdentity, RouterSettings, Settings};
 use crate::model::time::Instant;
 use crate::model::view::Snapshot;
 use crate::sim::kernel::Kernel;
@@ -404,6 +404,7 @@ impl Watch {
         watched.sent_now.push(sending);
         let served = watched.served_in == self.steps;
         watched.sent_at = Some(now);
+        let may_stay = watched.settings.handover != Handover::Off;
         let owner = watched.settings.priority.is_owner();
         let adver = watched.settings.adver;
         let answering = matches!(cause, Cause::Packet(p) if p > 0) && was == is;
@@ -421,7 +422,7 @@ impl Watch {
             self.broken(now, host, rule, format!("{}", packet.hop_limit));
         }
         if glance.priority == 0 {
-            if !served || is == Phase::Active {
+            if !served || (is == Phase::Active && !may_stay) {
                 let rule = "priority 0 is sent on leaving Active and never else";
                 self.broken(now, host, rule, format!("{seen} from {was} to {is}"));
             }

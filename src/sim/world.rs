@@ -475,6 +475,8 @@ impl World {
                 script,
                 behaviours,
             } => self.with(host, |h| h.programs.next(&script, behaviours)),
+            Event::Order { host, order } => self.with(host, |h| h.ask(order)),
+            Event::Tracked { host, seen } => self.with(host, |h| h.find(seen)),
             Event::Stranger { lan, bytes } => self.stranger(lan, &bytes.into()),
         }
     }

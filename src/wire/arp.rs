@@ -57,9 +57,12 @@ pub struct Arp {
 }
 
 impl Arp {
-    /// Whether it announces the sender's own address.
+    /// Whether it announces the sender's own address to everybody.
+    ///
+    /// A host that has the address too answers such a request to its sender alone; that answer
+    /// looks alike but for its destination.
     pub fn is_gratuitous(&self) -> bool {
-        self.sender == self.target
+        self.sender == self.target && self.dst == Mac::BROADCAST
     }
 }
 

@@ -1,5 +1,7 @@
 //! Elections between simulated hosts: named scenarios one by one, and thousands of random ones.
 
+mod groups;
+mod handover;
 mod random;
 mod scripts;
 mod stalls;

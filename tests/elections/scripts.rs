@@ -1,6 +1,7 @@
 //! Track scripts move priorities and faults.
 
 use super::*;
+use mainstay::model::settings::Handover;
 
 #[test]
 fn a_failing_script_of_weight_zero_moves_the_address_and_its_recovery_brings_it_back() {
@@ -52,11 +53,15 @@ fn a_failing_script_of_weight_zero_moves_the_address_and_its_recovery_brings_it_
 }
 
 #[test]
-fn a_lost_weight_hands_over_one_down_interval_after_the_last_old_advert() {
+fn a_lost_weight_without_handover_moves_one_down_interval_after_the_last_old_advert() {
     let mut world = Scenario::new(1)
         .host(
             host("a")
-                .router(vi(150).track("chk", -60))
+                .router(
+                    vi(150)
+                        .track("chk", -60)
+                        .with(|r| r.handover = Handover::Off),
+                )
                 .check(check("chk"), Behaviour::PASSES),
         )
         .host(host("b").router(vi(100)))

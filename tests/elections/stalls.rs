@@ -149,3 +149,27 @@ fn a_backup_of_255_virtual_routers_that_slept_five_seconds_moves_none() {
         }
     }
 }
+
+#[test]
+fn an_active_router_that_slept_announces_again_though_nobody_contradicts() {
+    let quiet = |priority| {
+        vi(priority).with(|s| {
+            s.garp.lower_repeat = 0;
+            s.garp.delay = Duration::ZERO;
+        })
+    };
+    let mut world = pair(quiet(150), quiet(100)).world();
+    let length = 5 * S;
+    world.at(at(10 * S + 500 * MS), Event::Stall { host: A, length });
+    world.at(at(15 * S + 200 * MS), Event::Kill { host: B });
+    world.run_for(15 * S);
+    let vip = IpAddr::from([10, 0, 0, 200]);
+    assert_eq!(world.lans()[0].holder(vip), Some(B), "B served meanwhile");
+    world.run_for(10 * S);
+    serves(&world, &[A], "A woke");
+    assert_eq!(
+        world.lans()[0].holder(vip),
+        Some(A),
+        "hosts must learn it again"
+    );
+}

@@ -316,3 +316,53 @@ fn an_untracked_address_goes_in_when_its_interface_appears() {
     kept_rules(&world);
     assert!(world.holds(A, cidr), "{}", world.report("put in at last"));
 }
+
+#[test]
+fn two_thousand_addresses_make_no_advert_late() {
+    let many = (0..2000u16).map(|n| vip([10, 1, (n >> 8) as u8, n as u8]));
+    let mut world = Scenario::new(1)
+        .host(host("a").router(vi(150).adver(50 * MS).vips(many)))
+        .world();
+    world.run_for(S);
+    world.now_do(Event::Stop { host: A });
+    world.run_for(S);
+    kept_rules(&world);
+    let sent: Vec<(Instant, u8)> = world.timeline().adverts().map(|a| (a.0, a.3)).collect();
+    let (claims, zero) = sent.split_at(sent.len() - 1);
+    assert_eq!(zero[0].1, 0);
+    assert!(claims.windows(2).all(|w| w[1].0.since(w[0].0) == 50 * MS));
+    assert_eq!(claims.len(), 17, "from 0.17 s to 1 s");
+    assert_eq!(
+        world.hosts()[A]
+            .kernel()
+            .named("eth0")
+            .expect("eth0")
+            .present()
+            .len(),
+        2
+    );
+}
+
+#[test]
+fn an_address_removed_before_the_kernel_has_answered_is_put_back_too() {
+    let cidr = vip([10, 0, 0, 200]).cidr;
+    let removed = || Event::Meddle {
+        host: A,
+        link: ETH0,
+        cidr,
+        change: Change::Remove,
+    };
+    let mut world = Scenario::new(1).host(host("a").router(vi(150))).world();
+    // It is put back while the daemon sleeps and removed again: "added" and "removed" are read first,
+    // then the answer to the request.
+    world.at(at(10 * S), removed());
+    let length = S / 2;
+    world.at(
+        at(10 * S) + Duration::from_micros(50),
+        Event::Stall { host: A, length },
+    );
+    world.at(at(10 * S) + 100 * MS, removed());
+    world.run_for(11 * S);
+    kept_rules(&world);
+    assert!(world.holds(A, cidr), "{}", world.report("put back twice"));
+}

@@ -207,3 +207,97 @@ fn a_packet_during_the_start_delay_does_not_make_its_end_forgotten() {
         "the advert was not heard"
     );
 }
+
+#[test]
+fn priority_zero_sets_the_timer_to_skew_time_even_if_less_was_left() {
+    let mut bench = Bench::of(ours());
+    bench.wait(down(100, S) - 100 * MS);
+    bench.hear(&advert(0));
+    assert_eq!(
+        bench.timer(),
+        Some(skew(100, S)),
+        "§6.4.2: set, not shortened"
+    );
+    bench.wait(500 * MS);
+    bench.hear(&advert(0));
+    assert_eq!(
+        bench.timer(),
+        Some(skew(100, S)),
+        "and again with every release"
+    );
+}
+
+#[test]
+fn unread_packets_postpone_silence_for_three_passes_and_no_more() {
+    use mainstay::core::input::Input;
+    let mut bench = Bench::backup(ours());
+    let left = bench.timer().expect("it listens");
+    bench.sleep(left);
+    for pass in 1..=3 {
+        bench.handle(Input::Backlog(support::ETH0));
+        bench.handle(Input::Tick);
+        assert_eq!(
+            bench.phase(),
+            Phase::Backup,
+            "pass {pass}: its advert may be unread"
+        );
+    }
+    bench.handle(Input::Backlog(support::ETH0));
+    bench.handle(Input::Tick);
+    assert_eq!(bench.phase(), Phase::Active, "a flood is no master");
+}
+
+#[test]
+fn unread_packets_of_another_link_postpone_nothing() {
+    use mainstay::core::input::Input;
+    use mainstay::model::ids::LinkId;
+    let mut bench = Bench::backup(ours());
+    let left = bench.timer().expect("it listens");
+    bench.sleep(left);
+    bench.handle(Input::Backlog(LinkId(77)));
+    bench.handle(Input::Tick);
+    assert_eq!(bench.phase(), Phase::Active);
+}
+
+/// Times, in milliseconds from now, at which announcements leave within so long, with their number.
+fn announcing(bench: &mut Bench, length: Duration) -> Vec<(u128, usize)> {
+    let (begin, until) = (bench.now, bench.now + length);
+    let mut found = Vec::new();
+    let mut look = |bench: &mut Bench| {
+        let count = bench.announced().len();
+        bench.take();
+        if count > 0 {
+            found.push((bench.now.since(begin).as_millis(), count));
+        }
+    };
+    look(bench);
+    while let Some(at) = bench.engine.next_deadline().filter(|at| *at <= until) {
+        bench.wait(at.since(bench.now));
+        look(bench);
+    }
+    found
+}
+
+#[test]
+fn announcements_are_repeated_as_keepalived_repeats_them() {
+    let two = [vip([10, 0, 0, 200]), vip([10, 0, 0, 201])];
+    let mut bench = Bench::backup(router("vi").vips(two));
+    bench.next_timer();
+    bench.wait(Duration::ZERO);
+    // garp_master_repeat 5 and garp_master_delay 5: five rounds at once, five more 5 s later.
+    assert_eq!(announcing(&mut bench, 60 * S), [(0, 10), (5_000, 10)]);
+    // garp_lower_prio_repeat 5 and garp_lower_prio_delay 5.
+    bench.hear(&advert(50));
+    bench.wait(Duration::ZERO);
+    assert_eq!(announcing(&mut bench, 60 * S), [(0, 10), (5_000, 10)]);
+}
+
+#[test]
+fn announcements_stop_when_the_router_yields() {
+    let mut bench = Bench::backup(router("vi"));
+    bench.next_timer();
+    bench.hear(&advert(200));
+    bench.take();
+    bench.wait(3 * S);
+    assert_eq!(bench.announced(), Vec::<IpAddr>::new());
+}

@@ -4,8 +4,11 @@ use mainstay::conf::{self, Options};
 use mainstay::model::ids::LinkId;
 use mainstay::model::ids::{Family, Version};
 use mainstay::model::priority::Weight;
-use mainstay::model::settings::LinkTrackSettings;
-use mainstay::model::settings::{Settings, TransportSettings};
+use mainstay::model::seen::TrackedSeen;
+use mainstay::model::settings::{
+    FileSettings, Handover, LinkTrackSettings, NamedTrackSettings, ParamMatch,
+    ProcessTrackSettings, Settings,
+};
 use mainstay::proof::{Case, Failure, Kind, Node, Proof, prove};
 use mainstay::sim::lan::Quality;
 use mainstay::sim::programs::Behaviour;
@@ -14,6 +17,7 @@ use mainstay::sim::world::World;
 use proptest::prelude::*;
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -40,8 +44,10 @@ struct Plan {
     adver: u64,
     adverts: u8,
     scripts: Vec<Script>,
-    /// Weight of a second interface.
+    /// Weights of a second interface, a file and a process.
     link: Option<i16>,
+    file: Option<(i16, bool)>,
+    process: Option<(i16, bool)>,
     always: bool,
 }
 
@@ -100,10 +106,12 @@ fn plan() -> impl Strategy<Value = Plan> {
         prop_oneof![4 => Just(3u8), 1 => 1u8..=5],
         prop::collection::vec(script(), 0..=2),
         prop::option::weighted(0.25, weights()),
+        prop::option::weighted(0.25, (weights(), any::<bool>())),
+        prop::option::weighted(0.25, (weights(), any::<bool>())),
         prop::bool::weighted(0.2),
     )
         .prop_map(
-            |(priority, master, nopreempt, delay, adver, adverts, scripts, link, always)| Plan {
+            |(
                 priority,
                 master,
                 nopreempt,
@@ -112,6 +120,20 @@ fn plan() -> impl Strategy<Value = Plan> {
                 adverts,
                 scripts,
                 link,
+                file,
+                process,
+                always,
+            )| Plan {
+                priority,
+                master,
+                nopreempt,
+                delay,
+                adver,
+                adverts,
+                scripts,
+                link,
+                file,
+                process,
                 always,
             },
         )
@@ -223,7 +245,7 @@ impl Setting {
                 r.preempt_delay = Duration::from_secs(1);
             }
             if plan.always {
-                r.handover = mainstay::model::settings::Handover::Always;
+                r.handover = Handover::Always;
             }
             r.track_links = plan
                 .link
@@ -235,6 +257,16 @@ impl Setting {
                 })
                 .into_iter()
                 .collect();
+            let named = |name: &str, tracked: Option<(i16, bool)>| {
+                let one = tracked.map(|(weight, reverse)| NamedTrackSettings {
+                    name: name.into(),
+                    weight,
+                    reverse,
+                });
+                one.into_iter().collect()
+            };
+            r.track_files = named("f", plan.file);
+            r.track_processes = named("p", plan.process);
         });
         let checks = plan.scripts.iter().enumerate().map(|(at, s)| {
             let mut c = check(&format!("s{at}"))
@@ -247,7 +279,29 @@ impl Setting {
             }
             c
         });
-        settings([r], checks)
+        let mut made = settings([r], checks);
+        made.files = vec![Arc::new(FileSettings {
+            name: "f".into(),
+            path: "/run/f".into(),
+            weight: 0,
+            reverse: false,
+            init: None,
+            overwrite: false,
+        })];
+        made.processes = vec![Arc::new(ProcessTrackSettings {
+            name: "p".into(),
+            process: "p".into(),
+            params: Vec::new(),
+            matching: ParamMatch::None,
+            full_command: false,
+            weight: 0,
+            reverse: false,
+            quorum: 1,
+            quorum_max: None,
+            fork_delay: Duration::ZERO,
+            terminate_delay: Duration::ZERO,
+        })];
+        made
     }
 
     fn settings(&self) -> Vec<Settings> {
@@ -286,8 +340,39 @@ impl Setting {
             for at in 0..plan.scripts.len() {
                 world.now_do(self.behave(index, at, true));
             }
+            for seen in [self.file_seen(index, true), self.process_seen(index, true)] {
+                let event = Event::Tracked { host: index, seen };
+                world.after(Duration::from_millis(1), event);
+            }
         }
         world
+    }
+
+    /// A number that does no harm, or one that does (keepalived.conf(5) track_file).
+    fn file_seen(&self, host: usize, well: bool) -> TrackedSeen {
+        let value = match self.routers[host].file {
+            Some((0, reverse)) => i32::from(well == reverse),
+            Some((weight, reverse)) if !well => {
+                if (weight > 0) == reverse {
+                    1
+                } else {
+                    -1
+                }
+            }
+            Some(_) | None => 0,
+        };
+        TrackedSeen::File {
+            name: "f".into(),
+            value,
+        }
+    }
+
+    fn process_seen(&self, host: usize, well: bool) -> TrackedSeen {
+        let reverse = self.routers[host].process.is_some_and(|(_, r)| r);
+        TrackedSeen::Process {
+            name: "p".into(),
+            up: well != reverse,
+        }
     }
 
     /// A script is well while it passes, a reversed one while it fails.
@@ -331,7 +416,14 @@ impl Setting {
                         link: ETH1,
                         up: false,
                     },
-                    Kind::File | Kind::Process => unreachable!("none is generated"),
+                    Kind::File => {
+                        let seen = self.file_seen(host, false);
+                        Event::Tracked { host, seen }
+                    }
+                    Kind::Process => {
+                        let seen = self.process_seen(host, false);
+                        Event::Tracked { host, seen }
+                    }
                 })
             }
         }

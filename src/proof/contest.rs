@@ -78,9 +78,8 @@ impl Entrant {
 /// Who may serve after all were started together.
 pub(super) fn start(entrants: &[Entrant]) -> Vec<usize> {
     let able = able(entrants);
-    let any = |test: fn(&Entrant) -> bool| able.iter().any(|&i| test(&entrants[i]));
-    let open = any(|e| e.slow) && any(|e| !e.preempts);
-    let first = if open {
+    let first = if able.iter().any(|&i| entrants[i].slow) {
+        // Anybody may have claimed before the last one was ready.
         able
     } else {
         race(able, START_NOISE, |i| {

@@ -198,9 +198,7 @@ impl<'a> Definitions<'a> {
     pub(super) fn of(settings: &'a Settings) -> Self {
         let usable = settings.checks.iter().filter(|c| c.unusable.is_none());
         let mut this = Self {
-            scripts: usable
-                .map(|c| (&*c.name, c.init_fail && c.rise > 1))
-                .collect(),
+            scripts: usable.map(|c| (&*c.name, c.init_fail)).collect(),
             files: settings.files.iter().map(|f| &*f.name).collect(),
             processes: settings.processes.iter().map(|p| &*p.name).collect(),
             group_of: HashMap::new(),

@@ -2,7 +2,7 @@
 
 use mainstay::conf::{self, Options};
 use mainstay::model::ids::LinkId;
-use mainstay::model::ids::{Family, Version};
+use mainstay::model::ids::Family;
 use mainstay::model::priority::Weight;
 use mainstay::model::seen::TrackedSeen;
 use mainstay::model::settings::{

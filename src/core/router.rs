@@ -621,6 +621,8 @@ impl Router {
     /// New settings for the same router: state, timers, peers and counters stay.
     pub(super) fn on_settings(&mut self, now: Instant, new: Arc<RouterSettings>, cx: &mut Cx<'_>) {
         let old = std::mem::replace(&mut self.settings, new);
+        // A reload is another chance for a peer that broke the handover.
+        self.handover_broken = false;
         let was_on_wire = self.template.clone();
         self.rebuild_template();
         if let State::Backup(b) = &mut self.state {

@@ -4,7 +4,7 @@
 //! variables and loops; `lexer` makes words and braces; `block` makes a tree; `audit` holds it against
 //! the table in [`keywords`]; `global`, `script`, `tracked`, `router`, `address`, `notify` and `track` read
 //! values; `settle` makes an instance that can run; `group` folds sync groups into their members; `check`
-//! looks at all of them together. Nothing here knows a socket,
+//! looks at all of them together; [`places`] remembers where it all stands. Nothing here knows a socket,
 //! an interface or a user; only [`source`] opens files.
 
 mod address;
@@ -17,6 +17,7 @@ mod group;
 pub mod keywords;
 mod lexer;
 mod notify;
+pub mod places;
 mod reader;
 mod router;
 mod script;
@@ -28,6 +29,7 @@ mod value;
 mod vars;
 
 pub use diag::{Diagnostic, Severity, exit_code, render};
+pub use places::Places;
 pub use source::{Sources, Span};
 
 use crate::model::settings::Settings;
@@ -58,6 +60,8 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// The files it came from.
     pub sources: Sources,
+    /// Where its words stand.
+    pub places: Places,
     /// It configures load balancing, which is not handled here.
     pub lvs: bool,
 }
@@ -98,6 +102,7 @@ pub fn load(path: &Path, options: &Options) -> Loaded {
                 settings: None,
                 diagnostics: diags.finish(),
                 sources,
+                places: Places::default(),
                 lvs: false,
             }
         }
@@ -120,6 +125,7 @@ pub fn load_str(name: &str, text: &str, options: &Options) -> Loaded {
             settings: None,
             diagnostics: diags.finish(),
             sources,
+            places: Places::default(),
             lvs: false,
         };
     }
@@ -146,6 +152,7 @@ fn finish(
         settings: (!diagnostics.iter().any(|d| d.refuses)).then_some(settings),
         diagnostics,
         sources,
+        places: Places::of(&nodes),
         lvs: audit.servers,
     }
 }

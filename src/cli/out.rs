@@ -17,6 +17,13 @@ pub(super) fn print(text: &str, otherwise: ExitCode) -> ExitCode {
     }
 }
 
+/// Writes to stdout at once.
+pub(super) fn write(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
 /// Prints `mainstay: TEXT` to stderr.
 pub(super) fn complain(text: &str) {
     // There is nobody left to be told that this failed.

@@ -180,6 +180,7 @@ pub struct EngineView {
 
 /// Counters of one virtual router (names after keepalived's statistics).
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counters {
     /// Valid adverts heard.
     pub advert_rcvd: u64,

@@ -466,6 +466,7 @@ impl Router {
             self.send_advert(Claim::Hold(self.standing.priority), cx);
             self.install(cx);
             self.begin_announcing(now);
+            self.peers.moved = true;
         }
         self.since = now;
         self.wants = None;
@@ -603,6 +604,7 @@ impl Router {
         by: Option<Arc<str>>,
         cx: &mut Cx<'_>,
     ) {
+        self.peers.moved = true;
         let (version, new) = (self.settings.version, self.standing.priority);
         if let State::Backup(b) = &mut self.state {
             let before = skew_time(version, old.priority, b.adver);
@@ -620,6 +622,7 @@ impl Router {
 
     /// New settings for the same router: state, timers, peers and counters stay.
     pub(super) fn on_settings(&mut self, now: Instant, new: Arc<RouterSettings>, cx: &mut Cx<'_>) {
+        self.peers.moved = true;
         let old = std::mem::replace(&mut self.settings, new);
         // A reload is another chance for a peer that broke the handover.
         self.handover_broken = false;

@@ -377,7 +377,8 @@ fn tell(bridge: &mut EngineEnd, level: Level, text: String) {
         level,
         text: Arc::from(text),
     };
-    bridge.push(ToService::Tell(Box::new(Notice { router: None, what })));
+    let notice = Box::new(Notice { router: None, what });
+    bridge.push(ToService::Tell(clock::now(), notice));
 }
 
 /// At the end there is no adverts to be late for: wait until the last words are handed over.

@@ -15,6 +15,7 @@ use crate::scripts::checks::Checks;
 use crate::scripts::handle::Runner;
 use crate::scripts::notify::{NotifyQueues, Outbox};
 use crate::scripts::protocol::{Kind, Reply, Request, Signal};
+use crate::scripts::watch::{News, Watchers};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -50,6 +51,7 @@ pub(super) struct Service {
     pub(super) engine: ServiceEnd,
     pub(super) runner: Option<Runner>,
     pub(super) checks: Checks,
+    pub(super) watchers: Watchers,
     pub(super) notify: NotifyQueues,
     pub(super) outbox: Outbox,
     pub(super) stopping: bool,
@@ -99,6 +101,7 @@ impl Service {
                     }
                 }
                 reply = next_reply(&mut self.runner), if has_runner => self.reply(reply),
+                news = self.watchers.next() => self.hear(news),
                 () = sleep(RUNNER_AGAIN), if !has_runner => self.start_runner(),
                 Some(reply) = asked.recv() => {
                     self.engine.send(ToEngine::Snapshot(Box::default(), reply));
@@ -271,6 +274,22 @@ impl Service {
         self.outbox = out;
     }
 
+    // ---- what is tracked without a program -------------------------------------------------------
+
+    fn hear(&mut self, news: News) {
+        match news {
+            News::Seen(seen) => self.engine.send(ToEngine::Tracked(seen)),
+            News::Say { level, text } => self.say(level, text),
+        }
+    }
+
+    /// Tells the engine what is known by now, so that its next decision rests on it.
+    pub(super) fn tell_tracked(&mut self) {
+        while let Some(news) = self.watchers.try_next() {
+            self.hear(news);
+        }
+    }
+
     // ---- orders ----------------------------------------------------------------------------------
 
     fn stop(&mut self, by: &str) {
@@ -312,6 +331,8 @@ impl Service {
                 let plan = diff(&self.settings, config.settings.clone());
                 self.say(Level::Info, format!("reload: {plan}"));
                 self.settings = config.settings;
+                self.watchers.set(&self.settings);
+                self.tell_tracked();
                 self.engine.send(ToEngine::Plan(Box::new(plan)));
             }
         }

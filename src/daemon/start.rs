@@ -14,10 +14,12 @@ use crate::obs::log::Log;
 use crate::os::hands::Hands;
 use crate::os::ledger::{self, Entry, Ledger};
 use crate::os::poller::Bell;
+use crate::os::proc_connector::Connector;
 use crate::os::{claims, rt};
 use crate::scripts::checks::Checks;
 use crate::scripts::handle::Runner;
 use crate::scripts::notify::{NotifyQueues, Outbox};
+use crate::scripts::watch::Watchers;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
@@ -134,6 +136,8 @@ async fn serve(
         claimed,
         left,
     };
+    // Where there is no connector, all processes are looked at from time to time.
+    let watchers = Watchers::start(&settings, Connector::open().ok());
     let mut service = Service {
         options,
         settings,
@@ -142,6 +146,7 @@ async fn serve(
         engine: service_end,
         runner: Some(runner),
         checks: Checks::default(),
+        watchers,
         notify: NotifyQueues::default(),
         outbox: Outbox::default(),
         stopping: false,
@@ -162,6 +167,7 @@ async fn serve(
     {
         service.say(Level::Warn, warning);
     }
+    service.tell_tracked();
     rt::trim();
     // Its stack is touched and locked: as large as it needs to be and no larger.
     let engine = std::thread::Builder::new()

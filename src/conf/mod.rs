@@ -3,7 +3,8 @@
 //! The way of a word: [`source`] knows where each byte stands; `reader` follows includes, conditions,
 //! variables and loops; `lexer` makes words and braces; `block` makes a tree; `audit` holds it against
 //! the table in [`keywords`]; `global`, `script`, `router`, `address` and `track` read values; `settle`
-//! makes an instance that can run; `check` looks at all of them together. Nothing here knows a socket,
+//! makes an instance that can run; `check` looks at all of them together; [`places`] remembers where
+//! it all stands. Nothing here knows a socket,
 //! an interface or a user; only [`source`] opens files.
 
 mod address;
@@ -14,6 +15,7 @@ pub mod diag;
 mod global;
 pub mod keywords;
 mod lexer;
+pub mod places;
 mod reader;
 mod router;
 mod script;
@@ -24,6 +26,7 @@ mod value;
 mod vars;
 
 pub use diag::{Diagnostic, Severity, exit_code, render};
+pub use places::Places;
 pub use source::{Sources, Span};
 
 use crate::model::settings::{RouterSettings, Settings};
@@ -54,6 +57,8 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// The files it came from.
     pub sources: Sources,
+    /// Where its words stand.
+    pub places: Places,
     /// It configures load balancing, which is not handled here.
     pub lvs: bool,
 }
@@ -94,6 +99,7 @@ pub fn load(path: &Path, options: &Options) -> Loaded {
                 settings: None,
                 diagnostics: diags.finish(),
                 sources,
+                places: Places::default(),
                 lvs: false,
             }
         }
@@ -116,6 +122,7 @@ pub fn load_str(name: &str, text: &str, options: &Options) -> Loaded {
             settings: None,
             diagnostics: diags.finish(),
             sources,
+            places: Places::default(),
             lvs: false,
         };
     }
@@ -142,6 +149,7 @@ fn finish(
         settings: (!diagnostics.iter().any(|d| d.refuses)).then_some(settings),
         diagnostics,
         sources,
+        places: Places::of(&nodes),
         lvs: audit.servers,
     }
 }

@@ -115,14 +115,6 @@ impl Router {
         self.stats.counters.handovers += 1;
     }
 
-    fn advert_now(&mut self, now: Instant, cx: &mut Cx<'_>) {
-        let adver = self.settings.adver;
-        if let State::Active(a) = &mut self.state {
-            a.advert_at = now + adver;
-        }
-        self.send_advert(Claim::Hold(self.standing.priority), cx);
-    }
-
     /// Repeats what was said, and forgets a release that nobody answered.
     pub(super) fn repeat_due(&mut self, now: Instant, cx: &mut Cx<'_>) {
         let State::Active(a) = &mut self.state else {

@@ -1,10 +1,10 @@
 //! A virtual router: RFC 9568 §6.4 as methods, with keepalived's Fault beside it.
 //!
 //! Deadlines live inside the state, so leaving a state cancels its timers. [`Router::enter`] is the
-//! only writer of state.
+//! writer of state; only the end of a life goes past it.
 
 use crate::core::action::{Action, Actions, Via};
-use crate::core::election::{Rank, active_down_interval, rank, skew_time};
+use crate::core::election::{active_down_interval, skew_time};
 use crate::core::facts::Facts;
 use crate::core::fold::Standing;
 use crate::core::garp::GarpRun;
@@ -21,7 +21,7 @@ use crate::model::order::Outcome;
 use crate::model::priority::{Claim, Priority};
 use crate::model::settings::{AuthSettings, GlobalSettings, RouterSettings, TransportSettings};
 use crate::model::time::Instant;
-use crate::wire::advert::{Advert, Expect};
+use crate::wire::advert::Expect;
 use crate::wire::template::{GROUP4, GROUP6, Spec, Template};
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -57,19 +57,19 @@ pub(super) enum State {
 #[derive(Clone, Debug)]
 pub(super) struct Backup {
     /// Active_Down_Timer.
-    down_at: Instant,
+    pub(super) down_at: Instant,
     /// Active_Adver_Interval: our own until another was learned.
-    adver: Duration,
+    pub(super) adver: Duration,
     /// Whom we last heeded.
-    active: Option<(IpAddr, Priority, Instant)>,
+    pub(super) active: Option<(IpAddr, Priority, Instant)>,
     /// Who resigned, if that is what the timer runs for.
-    released: Option<IpAddr>,
+    pub(super) released: Option<IpAddr>,
     /// The last advert that was discarded because it is lower.
-    lower: Option<(IpAddr, Priority, Instant)>,
+    pub(super) lower: Option<(IpAddr, Priority, Instant)>,
     /// `preempt_delay` runs until then.
-    hold_until: Option<Instant>,
+    pub(super) hold_until: Option<Instant>,
     /// Woken too late once, and listening once more.
-    listened: bool,
+    pub(super) listened: bool,
 }
 
 /// Active's timers.
@@ -81,8 +81,8 @@ pub(super) struct Active {
     pub(super) announced: bool,
     pub(super) garp: GarpRun,
     /// Losing adverts, and releases, are not answered before this.
-    answer_at: Instant,
-    release_at: Instant,
+    pub(super) answer_at: Instant,
+    pub(super) release_at: Instant,
     /// A handover that was offered and not yet answered.
     pub(super) pending: Option<Pending>,
     /// Drained: silent until a successor is heard.
@@ -340,13 +340,33 @@ impl Router {
                 a.advert_at = now + adver;
                 self.stats.counters.skipped += 1;
             }
-            if late > adver * 3 {
-                // Others may have served meanwhile: tell hosts and switches again.
-                a.garp.begin(now, self.settings.garp.repeat);
-                self.tell(What::Stalled { late }, cx);
-            }
         }
+        self.slept(now, late, cx);
         false
+    }
+
+    /// An advert was due long ago: others may have served meanwhile, so hosts and switches are told
+    /// again.
+    fn slept(&mut self, now: Instant, late: Duration, cx: &mut Cx<'_>) {
+        let repeat = self.settings.garp.repeat;
+        if late > self.settings.adver * 3
+            && let State::Active(a) = &mut self.state
+        {
+            a.garp.begin(now, repeat);
+            self.tell(What::Stalled { late }, cx);
+        }
+    }
+
+    /// An advert out of turn: the next periodic one is a whole interval away.
+    pub(super) fn advert_now(&mut self, now: Instant, cx: &mut Cx<'_>) {
+        let adver = self.settings.adver;
+        let State::Active(a) = &mut self.state else {
+            return;
+        };
+        let late = now.since(a.advert_at);
+        a.advert_at = now + adver;
+        self.send_advert(Claim::Hold(self.standing.priority), cx);
+        self.slept(now, late, cx);
     }
 
     /// Why silence ends in taking over.
@@ -378,152 +398,6 @@ impl Router {
         Why::Silence { missed, last }
     }
 
-    // ---- adverts ---------------------------------------------------------------------------------
-
-    /// Takes an advert that passed every check (RFC 9568 §6.4.2, §6.4.3).
-    pub(super) fn on_advert(
-        &mut self,
-        now: Instant,
-        advert: &Advert<'_>,
-        from: IpAddr,
-        cx: &mut Cx<'_>,
-    ) {
-        match &self.state {
-            State::Init | State::Fault => {}
-            State::Backup(_) => self.hear_in_backup(now, advert, from),
-            State::Active(_) => self.hear_in_active(now, advert, from, cx),
-        }
-    }
-
-    fn hear_in_backup(&mut self, now: Instant, advert: &Advert<'_>, from: IpAddr) {
-        let ours = self.standing.priority;
-        let version = self.settings.version;
-        let State::Backup(b) = &mut self.state else {
-            return;
-        };
-        let theirs = match advert.claim {
-            Claim::Release => {
-                b.down_at = now + skew_time(version, ours, b.adver);
-                b.released = Some(from);
-                b.listened = false;
-                return;
-            }
-            Claim::Hold(theirs) => theirs,
-        };
-        let preempts = self.settings.preempt || ours.is_owner();
-        if theirs < ours && preempts {
-            let delay = self.settings.preempt_delay;
-            let until = *b.hold_until.get_or_insert(now + delay);
-            if delay.is_zero() || now >= until {
-                b.lower = Some((from, theirs, now));
-                return;
-            }
-        } else {
-            b.hold_until = None;
-        }
-        if version == Version::V3 {
-            b.adver = advert.adver;
-        }
-        b.down_at = now + active_down_interval(version, ours, b.adver, self.settings.down_adverts);
-        b.active = Some((from, theirs, now));
-        b.released = None;
-        b.lower = None;
-        b.listened = false;
-        self.wants = None;
-    }
-
-    fn hear_in_active(&mut self, now: Instant, advert: &Advert<'_>, from: IpAddr, cx: &mut Cx<'_>) {
-        if self.hear_while_leaving(now, advert.claim, from, cx) {
-            return;
-        }
-        let ours = self.standing.priority;
-        let adver = self.settings.adver;
-        let State::Active(a) = &mut self.state else {
-            return;
-        };
-        let theirs = match advert.claim {
-            Claim::Release => {
-                if now >= a.release_at {
-                    a.release_at = now + adver;
-                    a.advert_at = now + adver;
-                    self.send_advert(Claim::Hold(ours), cx);
-                }
-                return;
-            }
-            Claim::Hold(theirs) => theirs,
-        };
-        let Some(source) = self.source else { return };
-        match rank((theirs, from), (ours, source)) {
-            Rank::Outranks => {
-                if self.settings.higher_prio_send_advert {
-                    self.send_advert(Claim::Hold(ours), cx);
-                }
-                let why = if theirs > ours {
-                    Why::Outranked {
-                        by: from,
-                        theirs: theirs.get(),
-                        ours: ours.get(),
-                    }
-                } else {
-                    Why::TieLost {
-                        to: from,
-                        priority: ours.get(),
-                    }
-                };
-                let mut next = self.backup(now);
-                if self.settings.version == Version::V3 {
-                    next.adver = advert.adver;
-                    next.down_at = now + self.down_interval(next.adver);
-                }
-                next.active = Some((from, theirs, now));
-                self.enter(now, next, why, cx);
-            }
-            Rank::Below => self.hear_lower(now, theirs, from, cx),
-            Rank::Ourselves => {
-                if now >= a.answer_at {
-                    a.answer_at = now + adver;
-                    self.tell(What::SameAddress { from }, cx);
-                }
-            }
-        }
-    }
-
-    /// Somebody else serves too, and loses: say so at once, but once an interval.
-    fn hear_lower(&mut self, now: Instant, theirs: Priority, from: IpAddr, cx: &mut Cx<'_>) {
-        let ours = self.standing.priority;
-        let adver = self.settings.adver;
-        let garp = self.settings.garp;
-        self.stats.counters.lower_rcvd += 1;
-        self.judge_early_taker(now, from, cx);
-        let State::Active(a) = &mut self.state else {
-            return;
-        };
-        if now < a.answer_at {
-            self.stats.counters.lower_unanswered += 1;
-            return;
-        }
-        a.answer_at = now + adver;
-        self.stats.counters.reasserted += 1;
-        let answers = !self.settings.lower_prio_no_advert;
-        if answers {
-            a.advert_at = now + adver;
-        }
-        a.garp.repeat_set(now, garp.lower_repeat, garp.lower_delay);
-        if answers {
-            self.send_advert(Claim::Hold(ours), cx);
-        }
-        let (theirs, ours) = (theirs.get(), ours.get());
-        self.tell(What::LowerAdvert { from, theirs, ours }, cx);
-        if self.settings.notify.lower_advert.is_some() {
-            let why = Why::Outranked {
-                by: from,
-                theirs,
-                ours,
-            };
-            self.notify(Phase::Active, Told::LowerAdvert, why, cx);
-        }
-    }
-
     pub(super) fn send_advert(&mut self, claim: Claim, cx: &mut Cx<'_>) {
         let (Some(link), Some(template)) = (self.link, &mut self.template) else {
             return;
@@ -540,13 +414,13 @@ impl Router {
 
     // ---- transitions -----------------------------------------------------------------------------
 
-    fn down_interval(&self, adver: Duration) -> Duration {
+    pub(super) fn down_interval(&self, adver: Duration) -> Duration {
         let s = &self.settings;
         active_down_interval(s.version, self.standing.priority, adver, s.down_adverts)
     }
 
     /// A fresh Backup with a full down timer of our own interval.
-    fn backup(&self, now: Instant) -> Backup {
+    pub(super) fn backup(&self, now: Instant) -> Backup {
         let adver = self.settings.adver;
         Backup {
             down_at: now + self.down_interval(adver),
@@ -573,7 +447,13 @@ impl Router {
     }
 
     /// The only writer of state: does what leaving and entering demand, in the protocol's order.
-    fn enter(&mut self, now: Instant, next: impl Into<State>, why: Why, cx: &mut Cx<'_>) {
+    pub(super) fn enter(
+        &mut self,
+        now: Instant,
+        next: impl Into<State>,
+        why: Why,
+        cx: &mut Cx<'_>,
+    ) {
         let from = self.phase();
         self.state = next.into();
         let to = self.phase();
@@ -628,7 +508,7 @@ impl Router {
         self.first = false;
     }
 
-    fn notify(&self, from: Phase, to: Told, why: Why, cx: &mut Cx<'_>) {
+    pub(super) fn notify(&self, from: Phase, to: Told, why: Why, cx: &mut Cx<'_>) {
         cx.out.push(Action::Notify(Box::new(Notification {
             router: self.id,
             settings: self.settings.clone(),

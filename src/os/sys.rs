@@ -4,8 +4,10 @@
 use std::io;
 use std::mem::{self, MaybeUninit};
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Messages in one `recvmmsg` or `sendmmsg`.
 pub(super) const BATCH: usize = 64;
@@ -14,6 +16,26 @@ pub(super) const BATCH: usize = 64;
 pub(super) const SLOT: usize = 4160;
 /// Room for a hop limit and a packet info, in words to be aligned.
 const CONTROL: usize = 12;
+
+/// A descriptor of ours that the runtime of the calling thread watches for something to read.
+#[derive(Debug)]
+pub(super) struct Readable(AsyncFd<OwnedFd>);
+
+impl Readable {
+    /// *Panics* outside a tokio runtime.
+    pub(super) fn new(fd: OwnedFd) -> io::Result<Self> {
+        // SAFETY: an OwnedFd is open and the same as long as it lives, it is moved into the AsyncFd
+        // and handed out as borrowed only.
+        unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }
+            .map(Self)
+            .map_err(io::Error::from)
+    }
+
+    /// Calls again and again, whenever there may be something, until it is not EAGAIN.
+    pub(super) async fn read<T>(&self, mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        self.0.async_io(Interest::READABLE, |_| call()).await
+    }
+}
 
 /// Sets an integer option.
 pub(super) fn set_int(fd: impl AsFd, level: i32, name: i32, value: i32) -> io::Result<()> {

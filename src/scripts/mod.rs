@@ -3,7 +3,8 @@
 //! The service thread holds a [`handle::Runner`] and speaks [`protocol`] with it; the process at the
 //! other end is [`runner::main`], the same binary executed again. Only that process ever starts a
 //! program. [`checks`] and [`notify`] keep the books without knowing a process or a clock, [`vet`]
-//! judges a program before it is used, [`users`] says as whom it runs.
+//! judges a program before it is used, [`users`] says as whom it runs. [`watch`] tracks what needs no
+//! program: files and processes.
 
 mod capture;
 pub mod checks;
@@ -14,3 +15,4 @@ pub mod runner;
 mod told;
 pub mod users;
 pub mod vet;
+pub mod watch;

@@ -1,8 +1,8 @@
 //! What the failover proof says is what the simulator plays.
 
 use mainstay::conf::{self, Options};
+use mainstay::model::ids::Family;
 use mainstay::model::ids::LinkId;
-use mainstay::model::ids::{Family, Version};
 use mainstay::model::priority::Weight;
 use mainstay::model::seen::TrackedSeen;
 use mainstay::model::settings::{

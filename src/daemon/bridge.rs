@@ -8,7 +8,7 @@ use crate::core::plan::Plan;
 use crate::model::ids::{CheckId, RunId};
 use crate::model::notice::{Notice, Notification};
 use crate::model::order::{Order, Outcome};
-use crate::model::seen::Verdict;
+use crate::model::seen::{TrackedSeen, Verdict};
 use crate::model::settings::CheckSettings;
 use crate::model::time::Instant;
 use crate::model::view::Snapshot;
@@ -32,6 +32,8 @@ pub(super) enum ToEngine {
         verdict: Verdict,
         stderr: Arc<str>,
     },
+    /// A tracked file or process.
+    Tracked(TrackedSeen),
     /// A reload.
     Plan(Box<Plan>),
     /// Fill this and send it back.

@@ -151,6 +151,7 @@ impl Thread {
         bridge: &mut EngineEnd,
     ) -> Result<(), String> {
         self.resync(bridge)?;
+        self.take_tracked(bridge);
         let left: Vec<_> = left
             .iter()
             .map(|e| (e.link, e.name.clone(), e.cidr))
@@ -163,6 +164,20 @@ impl Thread {
         self.engine.handle(clock::now(), input, &mut self.actions);
         self.act(bridge);
         Ok(())
+    }
+
+    /// What is tracked was looked at before this thread was started; the rest waits its turn.
+    fn take_tracked(&mut self, bridge: &EngineEnd) {
+        let mut messages = std::mem::take(&mut self.messages);
+        bridge.take(&mut messages);
+        for message in messages {
+            if let ToEngine::Tracked(seen) = message {
+                let input = Input::Tracked(seen);
+                self.engine.handle(clock::now(), input, &mut self.actions);
+            } else {
+                self.messages.push(message);
+            }
+        }
     }
 
     fn run(&mut self, answers: &Bell, bridge: &mut EngineEnd) -> Result<(), String> {
@@ -305,6 +320,10 @@ impl Thread {
                     stderr,
                 };
                 self.engine.handle(now, input, &mut self.actions);
+            }
+            ToEngine::Tracked(seen) => {
+                self.engine
+                    .handle(now, Input::Tracked(seen), &mut self.actions);
             }
             ToEngine::Order(order) => {
                 self.engine

@@ -84,6 +84,8 @@ impl Service {
                     reply,
                 });
                 self.settings = config.settings;
+                self.watchers.set(&self.settings);
+                self.tell_tracked();
                 self.engine.send(ToEngine::Plan(Box::new(plan)));
             }
         }

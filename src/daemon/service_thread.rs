@@ -21,6 +21,7 @@ use crate::scripts::checks::Checks;
 use crate::scripts::handle::Runner;
 use crate::scripts::notify::{NotifyQueues, Outbox};
 use crate::scripts::protocol::{Kind, Reply, Request, Signal};
+use crate::scripts::watch::{News, Watchers};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::Path;
@@ -55,6 +56,7 @@ pub(super) struct Service {
     pub(super) engine: ServiceEnd,
     pub(super) runner: Option<Runner>,
     pub(super) checks: Checks,
+    pub(super) watchers: Watchers,
     pub(super) notify: NotifyQueues,
     pub(super) outbox: Outbox,
     pub(super) chronicle: Chronicle,
@@ -100,6 +102,7 @@ impl Service {
                     }
                 }
                 reply = next_reply(&mut self.runner), if has_runner => self.reply(reply),
+                news = self.watchers.next() => self.hear(news),
                 () = sleep(RUNNER_AGAIN), if !has_runner => self.start_runner(),
                 Some(ask) = asked.recv() => self.asked(ask),
                 _ = terminate.recv() => self.stop("SIGTERM"),
@@ -281,6 +284,22 @@ impl Service {
             self.log.tell(clock::now(), &Notice { router, what });
         }
         self.outbox = out;
+    }
+
+    // ---- what is tracked without a program -------------------------------------------------------
+
+    fn hear(&mut self, news: News) {
+        match news {
+            News::Seen(seen) => self.engine.send(ToEngine::Tracked(seen)),
+            News::Say { level, text } => self.say(level, text),
+        }
+    }
+
+    /// Tells the engine what is known by now, so that its next decision rests on it.
+    pub(super) fn tell_tracked(&mut self) {
+        while let Some(news) = self.watchers.try_next() {
+            self.hear(news);
+        }
     }
 
     // ---- orders ----------------------------------------------------------------------------------

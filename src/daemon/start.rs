@@ -19,10 +19,12 @@ use crate::obs::log::Log;
 use crate::os::hands::Hands;
 use crate::os::ledger::{self, Entry, Ledger};
 use crate::os::poller::Bell;
+use crate::os::proc_connector::Connector;
 use crate::os::{claims, rt};
 use crate::scripts::checks::Checks;
 use crate::scripts::handle::Runner;
 use crate::scripts::notify::{NotifyQueues, Outbox};
+use crate::scripts::watch::Watchers;
 use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -143,6 +145,8 @@ async fn serve(
     let (events, remarks) = Journal::open(&options.state_dir, journal::KEEP);
     let (intents, damaged) = Intents::open(&options.state_dir);
     let chronicle = Chronicle::new(events);
+    // Where there is no connector, all processes are looked at from time to time.
+    let watchers = Watchers::start(&settings, Connector::open().ok());
     let mut service = Service {
         options,
         settings,
@@ -151,6 +155,7 @@ async fn serve(
         engine: service_end,
         runner: Some(runner),
         checks: Checks::default(),
+        watchers,
         notify: NotifyQueues::default(),
         outbox: Outbox::default(),
         chronicle,
@@ -182,6 +187,7 @@ async fn serve(
     {
         service.say(Level::Warn, warning);
     }
+    service.tell_tracked();
     rt::trim();
     // Its stack is touched and locked: as large as it needs to be and no larger.
     let engine = std::thread::Builder::new()

@@ -13,6 +13,7 @@
 //! | [`ctl`] | talk with operators | `model` |
 //! | [`obs`] | logs | `model` |
 //! | [`sim`] | the same engine in a box | `core`, `wire`, `model`, `conf` |
+//! | [`proof`] | which failure moves which address | `core`, `conf`, `model`, `sim` |
 //! | [`daemon`] | assembly | everything |
 //! | [`cli`] | one file per subcommand | everything, of `daemon` only its entry |
 //!
@@ -28,6 +29,7 @@ pub mod daemon;
 pub mod model;
 pub mod obs;
 pub mod os;
+pub mod proof;
 pub mod scripts;
 pub mod sim;
 pub mod wire;

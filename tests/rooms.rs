@@ -65,6 +65,11 @@ const ROOMS: &[Room] = &[
         bans: Bans::World,
     },
     Room {
+        name: "proof",
+        may: &["core", "conf", "model", "sim"],
+        bans: Bans::World,
+    },
+    Room {
         name: "daemon",
         may: &[
             "model", "wire", "core", "conf", "os", "scripts", "ctl", "obs", "sim",
@@ -74,7 +79,8 @@ const ROOMS: &[Room] = &[
     Room {
         name: "cli",
         may: &[
-            "model", "wire", "core", "conf", "os", "scripts", "ctl", "obs", "sim", "daemon",
+            "model", "wire", "core", "conf", "os", "scripts", "ctl", "obs", "sim", "proof",
+            "daemon",
         ],
         bans: Bans::Nothing,
     },

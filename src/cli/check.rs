@@ -2,15 +2,21 @@
 
 use crate::cli::out;
 use crate::conf::{self, Diagnostic, Loaded, Options, Severity, Sources, Span};
+use crate::model::settings::RouterSettings;
+use crate::os::netlink::{Events, Fact};
+use crate::proof::{self, Node, Proof};
+use crate::scripts::vet;
 use clap::Args;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 #[derive(Args)]
 pub(super) struct CheckArgs {
-    /// Configurations, each judged by itself.
+    /// Configurations; several are taken for several routers of one group.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Print findings as JSON, for editors and CI.
@@ -19,6 +25,18 @@ pub(super) struct CheckArgs {
     /// Exit with 0 in spite of warnings.
     #[arg(long)]
     lenient: bool,
+    /// Show which failure moves which address; always done for several files.
+    #[arg(long)]
+    proof: bool,
+    /// Interfaces there will be; others that are used are errors.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    iface: Vec<String>,
+    /// Take the interfaces of this machine for those there will be.
+    #[arg(long)]
+    live: bool,
+    /// Look whether every program exists here, can be run by its user, and is safe to.
+    #[arg(long)]
+    scripts: bool,
     /// Configuration id, what `@NAME` lines of the files are compared with.
     #[arg(short = 'i', long, value_name = "ID")]
     config_id: Option<String>,
@@ -28,28 +46,224 @@ pub(super) struct CheckArgs {
 const FORM: u32 = 1;
 
 pub(super) fn main(args: &CheckArgs) -> ExitCode {
+    let interfaces = match interfaces(args) {
+        Ok(interfaces) => interfaces,
+        Err(why) => {
+            out::complain(&why);
+            return ExitCode::from(super::exit::FAILURE);
+        }
+    };
     let options = Options {
         config_id: args.config_id.clone(),
         ..Options::default()
     };
-    let colour = io::stdout().is_terminal() && out::coloured();
-    let mut worst = 0;
-    let mut text = String::new();
-    let mut files = Vec::new();
-    for file in &args.files {
-        let loaded = conf::load(file, &options);
-        worst = worst.max(conf::exit_code(&loaded.diagnostics, args.lenient));
-        let name = file.display().to_string();
-        if args.json {
-            files.push(object(&name, &loaded));
-        } else {
-            text += &shown(&name, &loaded, colour);
+    let mut files = Vec::with_capacity(args.files.len());
+    for path in &args.files {
+        let mut loaded = conf::load(path, &options);
+        if let Some(interfaces) = &interfaces {
+            let found = missing_interfaces(&loaded, interfaces);
+            loaded.diagnostics.extend(found);
+        }
+        if args.scripts {
+            let found = programs(&loaded);
+            loaded.diagnostics.extend(found);
+        }
+        files.push((path.display().to_string(), loaded));
+    }
+    let proof = prove(&args.files, &mut files);
+    for (_, loaded) in &mut files {
+        loaded.diagnostics.sort_by_key(|d| (d.span.file, d.span.at));
+    }
+    let worst = files
+        .iter()
+        .map(|(_, loaded)| conf::exit_code(&loaded.diagnostics, args.lenient))
+        .max()
+        .unwrap_or(0);
+    let proof = proof.filter(|_| args.proof || files.len() > 1);
+    let text = if args.json {
+        let list: Vec<Value> = files
+            .iter()
+            .map(|(name, loaded)| object(name, loaded))
+            .collect();
+        format!(
+            "{:#}\n",
+            json!({"form": FORM, "files": list, "proof": proof})
+        )
+    } else {
+        let colour = io::stdout().is_terminal() && out::coloured();
+        let mut text = String::new();
+        for (name, loaded) in &files {
+            text += &shown(name, loaded, colour);
+        }
+        if let Some(table) = proof.map(|p| p.table()).filter(|t| !t.is_empty()) {
+            text += "\n";
+            text += &table;
+        }
+        text
+    };
+    out::print(&text, ExitCode::from(worst))
+}
+
+/// The failover proof of all files that can be run; its findings are added to theirs.
+fn prove(paths: &[PathBuf], files: &mut [(String, Loaded)]) -> Option<Proof> {
+    let names = short_names(paths);
+    let mut seen = HashSet::new();
+    let mut nodes = Vec::new();
+    let mut owners = Vec::new();
+    for (index, ((path, name), (_, loaded))) in paths.iter().zip(&names).zip(&*files).enumerate() {
+        if let Some(node) = Node::of_file(name, loaded)
+            && seen.insert(path)
+        {
+            nodes.push(node);
+            owners.push(index);
         }
     }
-    if args.json {
-        text = format!("{:#}\n", json!({"form": FORM, "files": files}));
+    if nodes.is_empty() {
+        return None;
     }
-    out::print(&text, ExitCode::from(worst))
+    let mut proof = proof::prove(&nodes);
+    let findings = std::mem::take(&mut proof.findings);
+    for (owner, found) in owners.into_iter().zip(findings) {
+        if let Some((_, loaded)) = files.get_mut(owner) {
+            loaded.diagnostics.extend(found);
+        }
+    }
+    Some(proof)
+}
+
+/// The part of each path in which it differs: `a` and `b` for `a.conf` and `b.conf`, and for
+/// `a/keepalived.conf` and `b/keepalived.conf`.
+fn short_names(paths: &[PathBuf]) -> Vec<String> {
+    let parts: Vec<Vec<String>> = paths
+        .iter()
+        .map(|path| {
+            let word = |c: Component<'_>| c.as_os_str().to_string_lossy().into_owned();
+            let mut parts: Vec<String> = path.components().map(word).collect();
+            if let (Some(last), Some(stem)) = (parts.last_mut(), path.file_stem()) {
+                *last = stem.to_string_lossy().into_owned();
+            }
+            parts
+        })
+        .collect();
+    let tail = |parts: &[String], from: usize, to: usize| {
+        let end = parts.len().saturating_sub(from);
+        parts[end.saturating_sub(to - from)..end].join("/")
+    };
+    let deepest = parts.iter().map(Vec::len).max().unwrap_or(0);
+    let distinct = |from: usize, to: usize| {
+        let names: Vec<String> = parts.iter().map(|p| tail(p, from, to)).collect();
+        let unique: HashSet<&String> = names.iter().collect();
+        (unique.len() == names.len()).then_some(names)
+    };
+    for to in 1..=deepest {
+        if let Some(names) = distinct(to - 1, to).or_else(|| distinct(0, to)) {
+            return names;
+        }
+    }
+    paths.iter().map(|p| p.display().to_string()).collect()
+}
+
+/// The interfaces that are to be there; `None` if nobody asked.
+fn interfaces(args: &CheckArgs) -> Result<Option<HashSet<Arc<str>>>, String> {
+    if !args.live && args.iface.is_empty() {
+        return Ok(None);
+    }
+    let mut names: HashSet<Arc<str>> = args.iface.iter().map(|name| name.trim().into()).collect();
+    if args.live {
+        let mut facts = Vec::new();
+        Events::open()
+            .map_err(|why| why.to_string())?
+            .resync(&mut facts)
+            .map_err(|why| format!("cannot list the interfaces of this machine: {why}"))?;
+        for fact in facts {
+            if let Fact::Link(link) = fact
+                && link.is.is_some()
+            {
+                names.insert(link.name);
+            }
+        }
+    }
+    Ok(Some(names))
+}
+
+/// Interfaces that are used but not there.
+fn missing_interfaces(loaded: &Loaded, there: &HashSet<Arc<str>>) -> Vec<Diagnostic> {
+    let routers = loaded.settings.iter().flat_map(|s| &s.routers);
+    let mut found = Vec::new();
+    for router in routers {
+        let router: &RouterSettings = router;
+        let mut say = |name: &Arc<str>, keyword: &str, entry: Option<&str>| {
+            if there.contains(name) {
+                return;
+            }
+            let places = &loaded.places;
+            let block = "vrrp_instance";
+            let span = entry
+                .and_then(|entry| Some(places.entry(block, &router.name, keyword, entry)?.span))
+                .or_else(|| places.keyword(block, &router.name, keyword))
+                .or_else(|| places.name(block, &router.name))
+                .unwrap_or_default();
+            found.push(
+                Diagnostic::error(
+                    "no-interface",
+                    span,
+                    format!(
+                        "there is no interface {name}; {} would be in fault",
+                        router.name
+                    ),
+                )
+                .help("name an interface of this machine, or create it before the start"),
+            );
+        };
+        say(&router.interface, "interface", None);
+        for track in &router.track_links {
+            say(&track.interface, "track_interface", Some(&track.interface));
+        }
+        let lists = [
+            ("virtual_ipaddress", &router.addresses),
+            ("virtual_ipaddress_excluded", &router.excluded),
+        ];
+        for (keyword, list) in lists {
+            let mut told = HashSet::new();
+            for dev in list.iter().filter_map(|a| a.dev.as_ref()) {
+                if *dev != router.interface && told.insert(dev) {
+                    say(dev, keyword, None);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// What is wrong with the programs that the file names.
+fn programs(loaded: &Loaded) -> Vec<Diagnostic> {
+    let Some(settings) = &loaded.settings else {
+        return Vec::new();
+    };
+    let places = &loaded.places;
+    vet::settings(&mut settings.clone())
+        .into_iter()
+        .map(|finding| {
+            let span = finding
+                .owner
+                .split_once(' ')
+                .and_then(|(block, rest)| match block {
+                    "vrrp_script" => places.keyword(block, rest, "script"),
+                    _ => {
+                        let (name, keyword) = rest.rsplit_once(' ')?;
+                        places
+                            .keyword(block, name, keyword)
+                            .or_else(|| places.name(block, name))
+                    }
+                });
+            let span = span.unwrap_or_default();
+            if finding.unusable {
+                Diagnostic::error("unusable-program", span, finding.text)
+            } else {
+                Diagnostic::warning("unsafe-program", span, finding.text)
+            }
+        })
+        .collect()
 }
 
 /// One file's findings for people.

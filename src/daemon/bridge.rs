@@ -10,6 +10,7 @@ use crate::model::notice::{Notice, Notification};
 use crate::model::order::{Order, Outcome};
 use crate::model::seen::{TrackedSeen, Verdict};
 use crate::model::settings::CheckSettings;
+use crate::model::time::Instant;
 use crate::model::view::Snapshot;
 use crate::os::handover::Handover;
 use crate::os::poller::Bell;
@@ -46,8 +47,8 @@ pub(super) enum ToEngine {
 /// From the engine to the service thread.
 #[derive(Debug)]
 pub(super) enum ToService {
-    /// For the log.
-    Tell(Box<Notice>),
+    /// For the log and the journal, with the time at which it happened.
+    Tell(Instant, Box<Notice>),
     /// For the notify programs.
     Notify(Box<Notification>),
     /// Start a script.
@@ -134,7 +135,7 @@ impl EngineEnd {
 
     /// Takes a message; it leaves with [`EngineEnd::flush`].
     pub(super) fn push(&mut self, message: ToService) {
-        if matches!(message, ToService::Tell(_)) {
+        if matches!(message, ToService::Tell(..)) {
             if self.notices >= NOTICES {
                 self.dropped += 1;
                 return;

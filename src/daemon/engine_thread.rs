@@ -29,6 +29,9 @@ const NETLINK: u64 = 3;
 const WAKE_LIMIT: usize = 4096;
 /// Netlink messages read in one wake at the most.
 const FACT_LIMIT: usize = 1024;
+/// Packets that come faster than this are let collect for so long: waking costs more than reading.
+const FAST: Duration = Duration::from_micros(100);
+const COLLECT: Duration = Duration::from_micros(250);
 /// A stop waits so long for the kernel's answers.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -96,6 +99,8 @@ struct Thread {
     answered: Vec<Answer>,
     messages: Vec<ToEngine>,
     wakes: u64,
+    /// When packets were last read.
+    read_at: Instant,
     stop_by: Option<Instant>,
     realtime: bool,
     locked: bool,
@@ -131,6 +136,7 @@ impl Thread {
             answered: Vec::with_capacity(128),
             messages: Vec::with_capacity(64),
             wakes: 0,
+            read_at: Instant::ZERO,
             stop_by: None,
             realtime: false,
             locked: false,
@@ -190,10 +196,11 @@ impl Thread {
             self.wakes += 1;
             // Look before you leap: packets that wait are read before anybody may conclude silence.
             let mut talked = false;
+            let mut packets = 0;
             for &token in &ready {
                 match token {
                     BRIDGE | ANSWERS | NETLINK => talked = true,
-                    port => self.read(port, bridge),
+                    port => packets += self.read(port, bridge),
                 }
             }
             if talked {
@@ -202,6 +209,9 @@ impl Thread {
             self.engine
                 .handle(clock::now(), Input::Tick, &mut self.actions);
             self.act(bridge);
+            if packets > 0 {
+                self.let_collect();
+            }
             if let Some(by) = self.stop_by
                 && (self.engine.is_idle() || clock::now() >= by)
             {
@@ -210,18 +220,30 @@ impl Thread {
         }
     }
 
-    /// Reads one socket until it is empty, within a bound.
-    fn read(&mut self, token: u64, bridge: &mut EngineEnd) {
+    /// In a burst, sleeps a moment instead of waking for every packet of it; never past a deadline.
+    fn let_collect(&mut self) {
+        let now = clock::now();
+        let fast = now.since(self.read_at) < FAST;
+        let until = now + COLLECT;
+        self.read_at = now;
+        if fast && self.engine.next_deadline().is_none_or(|at| at > until) {
+            clock::sleep_until(until);
+            self.read_at = clock::now();
+        }
+    }
+
+    /// Reads one socket until it is empty, within a bound; says how many packets there were.
+    fn read(&mut self, token: u64, bridge: &mut EngineEnd) -> usize {
         let mut total = 0;
         loop {
             let Some(port) = self.performer.port(token) else {
-                return;
+                return total;
             };
             let link = port.link;
             let count = match port.socket.recv_batch(&mut self.batch) {
                 Ok(count) => count,
                 // A broken link reports its errors here; netlink says what became of it.
-                Err(_) => return,
+                Err(_) => return total,
             };
             let now = clock::now();
             for datagram in self.batch.iter() {
@@ -231,12 +253,12 @@ impl Thread {
             self.act(bridge);
             total += count;
             if count < BATCH {
-                return;
+                return total;
             }
             if total >= WAKE_LIMIT {
                 self.engine
                     .handle(now, Input::Backlog(link), &mut self.actions);
-                return;
+                return total;
             }
         }
     }
@@ -374,7 +396,8 @@ fn tell(bridge: &mut EngineEnd, level: Level, text: String) {
         level,
         text: Arc::from(text),
     };
-    bridge.push(ToService::Tell(Box::new(Notice { router: None, what })));
+    let notice = Box::new(Notice { router: None, what });
+    bridge.push(ToService::Tell(clock::now(), notice));
 }
 
 /// At the end there is no adverts to be late for: wait until the last words are handed over.

@@ -3,13 +3,18 @@
 use crate::ctl::server::Server;
 use crate::daemon::RunOptions;
 use crate::daemon::bridge::bridge;
+use crate::daemon::chronicle::Chronicle;
 use crate::daemon::config::{self, Config};
 use crate::daemon::engine_thread::{self, Birth};
+use crate::daemon::intents::Intents;
 use crate::daemon::neighbours::{self, Neighbours};
+use crate::daemon::orders::Orders;
 use crate::daemon::service_thread::{End, OURSELVES, Service};
 use crate::model::addr::Cidr;
+use crate::model::event::Event;
 use crate::model::ids::LinkId;
 use crate::model::notice::Level;
+use crate::obs::journal::{self, Journal};
 use crate::obs::log::Log;
 use crate::os::hands::Hands;
 use crate::os::ledger::{self, Entry, Ledger};
@@ -20,6 +25,7 @@ use crate::scripts::checks::Checks;
 use crate::scripts::handle::Runner;
 use crate::scripts::notify::{NotifyQueues, Outbox};
 use crate::scripts::watch::Watchers;
+use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
@@ -136,6 +142,9 @@ async fn serve(
         claimed,
         left,
     };
+    let (events, remarks) = Journal::open(&options.state_dir, journal::KEEP);
+    let (intents, damaged) = Intents::open(&options.state_dir);
+    let chronicle = Chronicle::new(events);
     // Where there is no connector, all processes are looked at from time to time.
     let watchers = Watchers::start(&settings, Connector::open().ok());
     let mut service = Service {
@@ -149,21 +158,32 @@ async fn serve(
         watchers,
         notify: NotifyQueues::default(),
         outbox: Outbox::default(),
+        chronicle,
+        intents,
+        orders: Orders::default(),
+        reloading: VecDeque::new(),
+        log_level_until: None,
         stopping: false,
         engine_gone: None,
     };
     let version = env!("CARGO_PKG_VERSION");
     let file = service.options.file.display().to_string();
-    service.say(
-        Level::Info,
-        format!("Starting Mainstay v{version} with {file}"),
-    );
+    let mut text = format!("Starting Mainstay v{version} with {file}");
+    service.say(Level::Info, text.clone());
+    if service.chronicle.ended_well() == Some(false) {
+        text += "; the run before ended without a word (killed, crashed, or the power failed)";
+    }
+    service
+        .chronicle
+        .record(crate::os::clock::now(), Event::new("start", &text));
     for warning in service
         .warnings
         .clone()
         .into_iter()
         .chain(neighbours.warnings)
         .chain(remark)
+        .chain(remarks)
+        .chain(damaged)
     {
         service.say(Level::Warn, warning);
     }

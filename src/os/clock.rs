@@ -1,7 +1,8 @@
 //! The only place that knows what time it is.
 
 use crate::model::time::Instant;
-use nix::time::{ClockId, clock_gettime};
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
 use std::time::{Duration, SystemTime};
 
 /// CLOCK_MONOTONIC: stands still while the machine sleeps, never goes back. One vDSO call.
@@ -26,6 +27,17 @@ pub fn uptime() -> Duration {
 fn read(clock: ClockId) -> Duration {
     // Linux fails this call for an unknown clock only; both are older than any kernel we run on.
     clock_gettime(clock).map_or(Duration::ZERO, Duration::from)
+}
+
+/// Sleeps until this time; a signal ends it early. *Blocks*, by name.
+pub fn sleep_until(at: Instant) {
+    let at = TimeSpec::from_duration(Duration::from_nanos(at.as_nanos()));
+    // Whatever ends it early, the caller looks at the clock again.
+    let _ = clock_nanosleep(
+        ClockId::CLOCK_MONOTONIC,
+        ClockNanosleepFlags::TIMER_ABSTIME,
+        &at,
+    );
 }
 
 #[cfg(test)]

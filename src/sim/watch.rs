@@ -70,6 +70,8 @@ struct Watched {
     /// Who was sent a claim or a release at this instant.
     sent_now: Vec<(IpAddr, bool)>,
     sent_at: Option<Instant>,
+    /// A handover is pending until then.
+    handover_until: Instant,
     /// When, and in which step: an answer to several peers is one.
     answered: Option<(Instant, u64)>,
 }
@@ -400,8 +402,14 @@ impl Watch {
         let was = before.get(at).copied().unwrap_or(Phase::Init);
         let is = watched.phase;
         let sending = (packet.dst, glance.priority == 0);
-        let again = watched.sent_now.contains(&sending);
+        let before_this = watched.sent_now.iter().filter(|s| **s == sending).count();
         watched.sent_now.push(sending);
+        if glance.priority == 0 && is == Phase::Active {
+            watched.handover_until = now + watched.settings.adver * 4;
+        }
+        // The new priority follows the release of a handover at once, and its repeats may fall
+        // together with a periodic advert.
+        let again = before_this > usize::from(now < watched.handover_until);
         let served = watched.served_in == self.steps;
         watched.sent_at = Some(now);
         let may_stay = watched.settings.handover != Handover::Off;
@@ -544,6 +552,7 @@ impl Watched {
             served_in: 0,
             sent_now: Vec::new(),
             sent_at: None,
+            handover_until: Instant::ZERO,
             answered: None,
         }
     }

@@ -44,7 +44,8 @@ thread_local! {
     static SAID: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-enum Outcome {
+/// How a test ended.
+pub enum Outcome {
     Passed,
     Skipped(String),
     Failed(String, Vec<String>),
@@ -112,7 +113,7 @@ impl Args {
 }
 
 /// The tests that may skip here, with their reasons: lines `name: reason`.
-fn listed(policy: &str) -> Vec<(String, String)> {
+pub fn listed(policy: &str) -> Vec<(String, String)> {
     policy
         .lines()
         .filter(|line| !line.trim_start().starts_with('#'))
@@ -175,7 +176,7 @@ pub fn run(tests: Vec<Test>, default_threads: usize, policy: &str) -> ExitCode {
 }
 
 /// As root only listed tests may skip.
-fn judge(name: &str, outcome: Outcome, root: bool, listed: &[(String, String)]) -> Outcome {
+pub fn judge(name: &str, outcome: Outcome, root: bool, listed: &[(String, String)]) -> Outcome {
     match outcome {
         Outcome::Skipped(reason) if root && !listed.iter().any(|(n, _)| n == name) => {
             Outcome::Failed(

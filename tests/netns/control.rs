@@ -160,19 +160,22 @@ fn a_second_daemon_with_the_same_folder_is_refused() {
 fn nothing_is_left_in_the_system_after_a_stop() {
     need_root();
     let lab = Lab::new(1);
-    let before = lab
-        .host(1)
-        .ns
-        .sh("ip -o addr show; ip rule show; ip route show table all | sort");
+    let picture = || {
+        lab.host(1)
+            .ns
+            .sh("ip -o addr show; ip rule show; ip route show table all | sort")
+    };
+    // The kernel adds the routes of its own addresses when the link has come up.
+    wait_until("the host's own routes", secs(3.0), || {
+        picture().contains("local fe80::9:1 ")
+    });
+    let before = picture();
     let mut r1 = lab.start(1, Mainstay, &Conf::one(Instance::v3(100)));
     r1.wait_state("VI_1", "MASTER", 8.0);
     let processes = r1.main.tree();
     let status = r1.term();
     assert!(status.success(), "{status}");
-    let after = lab
-        .host(1)
-        .ns
-        .sh("ip -o addr show; ip rule show; ip route show table all | sort");
+    let after = picture();
     assert_eq!(after, before, "addresses, rules and routes as before");
     wait_until("the end of its processes", secs(3.0), || {
         let alive = |pid: &i32| std::path::Path::new(&format!("/proc/{pid}/root/proc")).exists();

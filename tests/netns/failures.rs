@@ -260,8 +260,8 @@ fn stopped_master(two: Kind) {
     let stopped = wall_ns();
     p.taken_over(stopped);
     watch(secs(5.0).saturating_sub(secs(seconds(stopped, wall_ns()))));
-    p.r1.main.signal_tree(Signal::SIGCONT);
     let on = wall_ns();
+    p.r1.main.signal_tree(Signal::SIGCONT);
     p.returned();
     let announced = p
         .lab

@@ -3,16 +3,32 @@
 use crate::support::capture::write_pcap;
 use crate::support::frames;
 use crate::support::lab::OURS;
-use crate::support::runner::{Test, skip};
+use crate::support::runner::{Outcome, Test, judge, listed, skip};
+use crate::tests;
 use crate::{need_program, support::note};
 use std::process::Command;
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![Test {
+    let mut all = tests![a_skip_must_be_listed_when_run_as_root];
+    all.push(Test {
         name: "tshark_finds_nothing_wrong_in_what_we_sent",
         body: tshark_finds_nothing_wrong_in_what_we_sent,
         last: true,
-    }]
+    });
+    all
+}
+
+fn a_skip_must_be_listed_when_run_as_root() {
+    let policy = listed("# a comment: not a test\nneeds_vlan: no VLAN in this kernel\n");
+    let skipped = || Outcome::Skipped("no VLAN".to_owned());
+    let failed = |name, root| matches!(judge(name, skipped(), root, &policy), Outcome::Failed(..));
+    assert!(!failed("needs_vlan", true), "it is listed");
+    assert!(failed("needs_vrf", true), "it is not listed");
+    assert!(failed("# a comment", true), "comments list nothing");
+    assert!(
+        !failed("needs_vrf", false),
+        "without root everything may skip"
+    );
 }
 
 fn tshark(file: &std::path::Path, filter: &str) -> String {

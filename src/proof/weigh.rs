@@ -1,0 +1,667 @@
+//! Weights, ties and nopreempt: what can move the address and what never will.
+
+use crate::conf::Diagnostic;
+use crate::proof::contest::{Entrant, NOISE, skew_apart};
+use crate::proof::member::{Kind, Member, Tracker};
+use crate::proof::place::Findings;
+use crate::proof::{Case, Failure, Field};
+
+/// Looks at one virtual router.
+pub(super) fn judge(field: &Field<'_>, findings: &mut Findings<'_>) {
+    let reach: Vec<Vec<u8>> = field.members.iter().map(Member::reach).collect();
+    let mut blocked = vec![false; field.members.len()];
+    // The one that serves first: what is blocked there is told with its numbers.
+    let mut order: Vec<usize> = (0..field.members.len()).collect();
+    order.sort_by_key(|i| !field.holders().contains(i));
+    for index in order {
+        let member = &field.members[index];
+        for at in 0..member.trackers.len() {
+            weight(field, &reach, index, at, &mut blocked, findings);
+        }
+        if field.members.len() == 1 {
+            alone(member, findings);
+        }
+    }
+    if field.cases.is_empty() {
+        return;
+    }
+    ties(field, findings);
+    close(field, findings);
+    nobody(field, findings);
+}
+
+/// The priority before and after one tracker fails, while the others are as they may be.
+struct Step {
+    before: u8,
+    after: u8,
+    after_sum: i32,
+}
+
+fn steps(member: &Member<'_>, at: usize) -> Vec<Step> {
+    let Some(tracker) = member.trackers.get(at) else {
+        return Vec::new();
+    };
+    let (well, bad) = tracker.points();
+    let mut sums = member.sums(Some(at));
+    // All others well comes first.
+    sums.reverse();
+    sums.into_iter()
+        .map(|points| {
+            let after = member.with_points(points + bad);
+            Step {
+                before: member.with_points(points + well).priority.get(),
+                after: after.priority.get(),
+                after_sum: after.sum,
+            }
+        })
+        .collect()
+}
+
+fn weight(
+    field: &Field<'_>,
+    reach: &[Vec<u8>],
+    index: usize,
+    at: usize,
+    blocked: &mut [bool],
+    findings: &mut Findings<'_>,
+) {
+    let member = &field.members[index];
+    let tracker = &member.trackers[at];
+    if tracker.weight == 0 {
+        return;
+    }
+    if member.settings.priority.is_owner() {
+        if !tracker.faults() {
+            owner(member, tracker, findings);
+        }
+        return;
+    }
+    // A file may hold any number: large enough it faults.
+    if tracker.faults() || tracker.kind == Kind::File {
+        return;
+    }
+    let steps = steps(member, at);
+    if steps.iter().all(|s| s.before == s.after) {
+        clamped(member, tracker, &steps, findings);
+        return;
+    }
+    // A pair of routers matters where ours can hold the address against the other at all.
+    let holds = |step: &Step, theirs: u8| theirs <= step.before;
+    let moves = |step: &Step, theirs: u8| holds(step, theirs) && theirs > step.after;
+    let some = |test: &dyn Fn(&Step, u8) -> bool, other: usize| {
+        steps
+            .iter()
+            .any(|step| reach[other].iter().any(|theirs| test(step, *theirs)))
+    };
+    let others: Vec<usize> = (0..field.members.len()).filter(|i| *i != index).collect();
+    let movers: Vec<usize> = others
+        .iter()
+        .copied()
+        .filter(|o| some(&moves, *o))
+        .collect();
+    for &mover in &movers {
+        if !field.members[mover].preempts() && !std::mem::replace(&mut blocked[mover], true) {
+            nopreempt(field, index, at, mover, reach, &steps, findings);
+        }
+    }
+    if movers.is_empty() && others.iter().any(|o| some(&holds, *o)) {
+        never(field, index, at, reach, &steps, findings);
+    } else if !movers.is_empty() && field.holders() == [index] {
+        not_alone(field, index, at, &steps, findings);
+    }
+}
+
+fn owner(member: &Member<'_>, tracker: &Tracker, findings: &mut Findings<'_>) {
+    let (span, entry) = findings.weight(member, tracker);
+    let what = format!(
+        "weight {} on {} has no effect: priority 255 is the address owner's and is never moved",
+        tracker.weight, tracker.name
+    );
+    let d = Diagnostic::new(findings.severity(), "weight-on-owner", span, what)
+        .help("use weight 0, which faults, or a base priority of 254 at most");
+    findings.push(member.node, entry_of(d, entry));
+}
+
+fn clamped(member: &Member<'_>, tracker: &Tracker, steps: &[Step], findings: &mut Findings<'_>) {
+    let (span, entry) = findings.weight(member, tracker);
+    let Some(step) = steps.first() else { return };
+    let (well, bad) = tracker.points();
+    let what = format!(
+        "weight {} on {} never changes the priority: the sums {} and {} are both brought to {}",
+        tracker.weight,
+        tracker.name,
+        step.after_sum - bad + well,
+        step.after_sum,
+        step.before,
+    );
+    let d = Diagnostic::new(findings.severity(), "weight-clamped", span, what)
+        .help("choose base priorities and weights so that the sums stay within 1 to 254");
+    findings.push(member.node, entry_of(d, entry));
+}
+
+fn entry_of(d: Diagnostic, entry: Option<crate::conf::Span>) -> Diagnostic {
+    match entry {
+        Some(entry) => d.related(entry, "tracked here"),
+        None => d,
+    }
+}
+
+/// A weight that moves the address in no state of any tracker.
+fn never(
+    field: &Field<'_>,
+    index: usize,
+    at: usize,
+    reach: &[Vec<u8>],
+    steps: &[Step],
+    findings: &mut Findings<'_>,
+) {
+    let member = &field.members[index];
+    let tracker = &member.trackers[at];
+    let Some(step) = steps.first() else { return };
+    // The strongest of those it can hold the address against: if they are well, else at their best.
+    let rival = (0..field.members.len())
+        .filter(|i| *i != index)
+        .filter_map(|i| {
+            let best = reach[i]
+                .iter()
+                .rev()
+                .find(|theirs| **theirs <= step.before)?;
+            Some((*best, i))
+        })
+        .max_by_key(|(best, i)| (*best, std::cmp::Reverse(*i)));
+    let Some((theirs, rival)) = rival else { return };
+    let rival = &field.members[rival];
+    let them = findings.name(rival).clone();
+    let (span, entry) = findings.weight(member, tracker);
+    let outcome = if step.after == theirs {
+        "a tie moves nothing"
+    } else {
+        "the address never moves"
+    };
+    let what = format!(
+        "weight {}: when {} the priority goes from {} to {}, but {them} has {theirs}{}: {outcome}",
+        tracker.weight,
+        tracker.failing(),
+        step.before,
+        step.after,
+        findings.at(rival, &["priority"]),
+    );
+    let d = Diagnostic::new(findings.severity(), "weight-too-small", span, what)
+        .help(remedy(tracker, step, theirs, rival, &them));
+    findings.push(member.node, entry_of(d, entry));
+}
+
+/// What weight would do, in numbers.
+fn remedy(tracker: &Tracker, step: &Step, theirs: u8, rival: &Member<'_>, them: &str) -> String {
+    let (_, bad) = tracker.points();
+    let fault = "or weight 0, which hands over whatever the priorities are";
+    if theirs <= 1 {
+        return format!("raise the priority of {them}, {fault}");
+    }
+    let target = i32::from(theirs) - 1;
+    let sign = if tracker.weight < 0 { "-" } else { "" };
+    let reverse = if tracker.reverse { " reverse" } else { "" };
+    if bad < 0 {
+        // The weight is taken off when it fails: so many points must go.
+        let points = step.after_sum - bad - target;
+        return if points <= 253 {
+            format!(
+                "use at least weight {sign}{points}{reverse} ({} to {target}), {fault}",
+                step.before,
+            )
+        } else {
+            format!("bring the priorities nearer to each other, {fault}")
+        };
+    }
+    // The weight is added while all is well, so what is left when it fails must be lower.
+    let gap = step.after_sum - target;
+    let same = |t: &&Tracker| {
+        (t.kind, &t.name, t.weight, t.reverse)
+            == (tracker.kind, &tracker.name, tracker.weight, tracker.reverse)
+    };
+    match rival.trackers.iter().find(same).map(|t| t.points().0 + gap) {
+        Some(points) if points <= 253 => format!(
+            "use at least weight {sign}{points}{reverse} on all routers of the group, {fault}"
+        ),
+        Some(_) | None => format!("lower the base priority here by at least {gap}, {fault}"),
+    }
+}
+
+/// The tracker of the router that serves: by itself it moves nothing, with others it may.
+fn not_alone(
+    field: &Field<'_>,
+    index: usize,
+    at: usize,
+    steps: &[Step],
+    findings: &mut Findings<'_>,
+) {
+    let member = &field.members[index];
+    let tracker = &member.trackers[at];
+    let Some(step) = steps.first() else { return };
+    let failing = Failure::Tracker {
+        member: index,
+        kind: tracker.kind,
+        name: tracker.name.clone(),
+    };
+    let stays = |c: &&Case| c.failure == failing && c.masters == [index];
+    let Some(case) = field.cases.iter().find(stays) else {
+        return;
+    };
+    let best = case.priorities.iter().enumerate();
+    let best = best
+        .filter(|(i, _)| *i != index)
+        .filter_map(|(i, p)| Some((p.as_ref()?, i)))
+        .max_by_key(|(p, i)| (**p, std::cmp::Reverse(*i)));
+    let Some((&theirs, rival)) = best else { return };
+    if theirs > step.after {
+        // A higher one that does not take over: that is told of at its nopreempt.
+        return;
+    }
+    let rival = &field.members[rival];
+    let them = findings.name(rival).clone();
+    let (span, entry) = findings.weight(member, tracker);
+    let what = format!(
+        "weight {}: when only {} the priority goes from {} to {} and {them} has {theirs}{}: the address stays",
+        tracker.weight,
+        tracker.failing(),
+        step.before,
+        step.after,
+        findings.at(rival, &["priority"]),
+    );
+    let d = Diagnostic::note("weight-not-alone", span, what).help(format!(
+        "it moves the address only together with others; by itself: {}",
+        remedy(tracker, step, theirs, rival, &them)
+    ));
+    findings.push(member.node, entry_of(d, entry));
+}
+
+/// A router that would be better but does not take over.
+fn nopreempt(
+    field: &Field<'_>,
+    index: usize,
+    at: usize,
+    mover: usize,
+    reach: &[Vec<u8>],
+    steps: &[Step],
+    findings: &mut Findings<'_>,
+) {
+    let (member, mover_is) = (&field.members[index], &field.members[mover]);
+    let tracker = &member.trackers[at];
+    let example = steps.iter().find_map(|step| {
+        let theirs = reach[mover].iter().rev();
+        let mut theirs = theirs.filter(|t| **t <= step.before && **t > step.after);
+        Some((step, *theirs.next()?))
+    });
+    let Some((step, theirs)) = example else {
+        return;
+    };
+    let them = findings.name(member).clone();
+    let span = findings.keyword(mover_is, &["nopreempt"]);
+    let what = format!(
+        "nopreempt: when {} on {them}{} it goes from {} to {}, below {theirs} here, but this router does not take over",
+        tracker.failing(),
+        findings.at(member, &[tracker.kind.list()]),
+        step.before,
+        step.after,
+    );
+    let d = Diagnostic::new(findings.severity(), "nopreempt-blocks", span, what).help(format!(
+        "remove nopreempt here, or give {} weight 0 on {them}, which faults",
+        tracker.name
+    ));
+    findings.push(mover_is.node, d);
+}
+
+/// What one file alone shows.
+fn alone(member: &Member<'_>, findings: &mut Findings<'_>) {
+    let s = member.settings;
+    let weighs = |t: &&Tracker| t.weight != 0 && t.of.is_none() && !s.priority.is_owner();
+    let mut weighted = member.trackers.iter().filter(weighs);
+    let (Some(tracker), false) = (weighted.next(), s.preempt) else {
+        return;
+    };
+    let what = format!(
+        "nopreempt and weights: a router with nopreempt never takes over because another's priority fell; \
+         if the peers have it too, {} moves nothing when it fails here",
+        tracker.name
+    );
+    let span = findings.keyword(member, &["nopreempt"]);
+    findings.push(
+        member.node,
+        Diagnostic::note("nopreempt-weight", span, what)
+            .help("remove nopreempt on all routers, or use weight 0, which faults"),
+    );
+}
+
+/// Equal priorities at the top of a case: chance decides.
+fn ties(field: &Field<'_>, findings: &mut Findings<'_>) {
+    let mut told: Vec<(usize, usize)> = Vec::new();
+    for case in &field.cases {
+        let equals = |a: usize, b: usize| case.priorities[a] == case.priorities[b];
+        let pair = case.masters.windows(2).find(|w| equals(w[0], w[1]));
+        let Some(&[a, b]) = pair else { continue };
+        if told.contains(&(a, b)) {
+            continue;
+        }
+        told.push((a, b));
+        let (first, second) = (&field.members[a], &field.members[b]);
+        let Some(priority) = case.priorities[b] else {
+            continue;
+        };
+        let when = if case.failure == Failure::Nothing {
+            String::new()
+        } else {
+            format!(" when {}", case.text)
+        };
+        let clamp = |m: &Member<'_>| {
+            let sum = m.standing(|_| false).sum;
+            (!m.settings.priority.is_owner() && !(1..=254).contains(&sum)).then_some(sum)
+        };
+        let brought = match (clamp(first), clamp(second)) {
+            (None, None) => String::new(),
+            (a, b) => {
+                let sums: Vec<String> = [a, b].iter().flatten().map(i32::to_string).collect();
+                format!(" (brought into range from {})", sums.join(" and "))
+            }
+        };
+        let what = format!(
+            "a tie{when}: {priority} here and on {}{}{brought}; which of them serves is decided by who speaks first, \
+             then by the higher address",
+            findings.name(first),
+            findings.at(first, &["priority"]),
+        );
+        let span = findings.keyword(second, &["priority"]);
+        let d = Diagnostic::new(findings.severity(), "tie", span, what)
+            .help("give each router a priority of its own, also with its weights counted");
+        findings.push(second.node, d);
+    }
+    let healthy = field.cases.first();
+    let equal_base = |a: usize, b: usize| {
+        field.members[a].settings.priority == field.members[b].settings.priority
+            && healthy.is_some_and(|c| c.priorities[a] != c.priorities[b])
+            && !told.contains(&(a, b))
+    };
+    for b in 1..field.members.len() {
+        let Some(a) = (0..b).find(|a| equal_base(*a, b)) else {
+            continue;
+        };
+        let (first, second) = (&field.members[a], &field.members[b]);
+        let what = format!(
+            "the same base priority {} as on {}{}: until the first results of what is tracked they tie",
+            second.settings.priority,
+            findings.name(first),
+            findings.at(first, &["priority"]),
+        );
+        let span = findings.keyword(second, &["priority"]);
+        findings.push(
+            second.node,
+            Diagnostic::note("equal-base", span, what)
+                .help("give each router a base priority of its own"),
+        );
+    }
+}
+
+/// Two backups whose timers run out almost together.
+fn close(field: &Field<'_>, findings: &mut Findings<'_>) {
+    let entrants: Vec<Entrant> = field
+        .members
+        .iter()
+        .map(|m| Entrant::new(m, |_| false))
+        .collect();
+    let mut order: Vec<usize> = (0..entrants.len()).filter(|i| entrants[*i].able).collect();
+    order.sort_by_key(|i| std::cmp::Reverse(entrants[*i].priority));
+    for pair in order.windows(2) {
+        let (a, b) = (pair[0], pair[1]);
+        let (x, y) = (&entrants[a], &entrants[b]);
+        let apart = skew_apart(x, y);
+        if x.priority == y.priority || apart >= NOISE {
+            continue;
+        }
+        let (first, second) = (&field.members[a], &field.members[b]);
+        let gap = u128::from(x.priority.get() - y.priority.get());
+        let needed = (gap * NOISE.as_nanos()).div_ceil(apart.as_nanos().max(1));
+        let help = if needed < 254 {
+            format!("set the priorities at least {needed} apart, or use a longer advert_int")
+        } else {
+            "use a longer advert_int".to_owned()
+        };
+        let what = format!(
+            "priority {} here and {} on {}{}: with this advert_int their timers run out only {} µs apart, so both may \
+             claim the address when it is free",
+            y.priority,
+            x.priority,
+            findings.name(first),
+            findings.at(first, &["priority"]),
+            apart.as_micros(),
+        );
+        let span = findings.keyword(second, &["advert_int", "priority"]);
+        findings.push(
+            second.node,
+            Diagnostic::note("skew-too-small", span, what).help(help),
+        );
+    }
+}
+
+/// Something that fails everywhere at once and leaves no router.
+fn nobody(field: &Field<'_>, findings: &mut Findings<'_>) {
+    if field.members.len() < 2 {
+        return;
+    }
+    let faulting = |member: &Member<'_>| {
+        let faults = |t: &&Tracker| t.weight == 0 && t.kind != Kind::Interface && t.of.is_none();
+        let list: Vec<Tracker> = member.trackers.iter().filter(faults).cloned().collect();
+        list
+    };
+    let lists: Vec<Vec<Tracker>> = field.members.iter().map(faulting).collect();
+    if lists.iter().any(Vec::is_empty) {
+        return;
+    }
+    // The same name on all nodes is most likely the same question.
+    let everywhere = |t: &&Tracker| {
+        lists
+            .iter()
+            .all(|list| list.iter().any(|o| (o.kind, &o.name) == (t.kind, &t.name)))
+    };
+    let shared = lists[0].iter().find(everywhere);
+    let Some(tracker) = shared else { return };
+    let member = &field.members[0];
+    let (span, entry) = findings.weight(member, tracker);
+    let what = format!(
+        "weight 0 on all routers: when {} everywhere at once, nobody serves",
+        tracker.failing()
+    );
+    let healthy = field
+        .cases
+        .first()
+        .map(|c| &c.priorities[..])
+        .unwrap_or(&[]);
+    let known = || healthy.iter().flatten();
+    let help = match (known().max(), known().min()) {
+        (Some(most), Some(least)) if most - least < 253 => format!(
+            "if a bad router is better than none, use weight -{} on all of them",
+            most - least + 1
+        ),
+        _ => "if a bad router is better than none, use a negative weight on all of them".to_owned(),
+    };
+    let d = Diagnostic::note("nobody-left", span, what).help(help);
+    findings.push(member.node, entry_of(d, entry));
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::proof::help::{codes, file, findings};
+
+    #[track_caller]
+    fn one(files: &[String]) -> String {
+        let all = findings(files);
+        assert_eq!(all.len(), 1, "{all:#?}");
+        all.into_iter().next().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_weight_that_is_too_small_is_mended_with_numbers() {
+        let pair = |weight| [file(weight, "priority 101"), file("-2", "priority 90")];
+        assert_eq!(
+            one(&pair("-2")),
+            "r1 3 Warning weight-too-small: weight -2: when chk fails the priority goes from 101 to 99, but r2 has 90 \
+             (r2.conf:14): the address never moves | use at least weight -12 (101 to 89), or weight 0, which hands over \
+             whatever the priorities are"
+        );
+        assert!(one(&pair("-11")).contains("a tie moves nothing | use at least weight -12 "));
+        assert_eq!(codes(&pair("-12")), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_weight_that_is_added_must_bridge_the_gap_on_both() {
+        let pair = |w| [file(w, "priority 150"), file(w, "priority 100")];
+        let said = findings(&pair("20"));
+        assert!(said[0].starts_with("r1 3 Warning weight-too-small: weight 20: when chk fails the priority goes from 170 to 150, but r2 has 120"), "{said:?}");
+        assert!(
+            said[0].contains("| use at least weight 51 on all routers of the group"),
+            "{said:?}"
+        );
+        assert_eq!(codes(&pair("51")), [] as [&str; 0]);
+        assert_eq!(codes(&pair("50")), ["r1 weight-too-small"]);
+        let one_sided = [file("20", "priority 150"), file("0", "priority 100")];
+        let said = findings(&one_sided);
+        assert!(
+            said[0].contains("| lower the base priority here by at least 51,"),
+            "{said:?}"
+        );
+        let mended = [file("20", "priority 99"), file("0", "priority 100")];
+        assert_eq!(codes(&mended), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_reversed_weight_keeps_its_word_in_the_remedy() {
+        let pair = |w| [file(w, "priority 101"), file("0", "priority 90")];
+        let said = one(&pair("2 reverse"));
+        assert!(said.contains("when chk succeeds"), "{said}");
+        assert!(
+            said.contains("use at least weight 12 reverse (101 to 89)"),
+            "{said}"
+        );
+        assert_eq!(codes(&pair("12 reverse")), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn several_small_weights_together_may_be_enough() {
+        let second = "vrrp_script two {\n script /bin/true\n weight -6\n}\n";
+        let lines = "priority 100\n track_script {\n  two\n }";
+        let pair = |priority: u8| {
+            [
+                format!("{second}{}", file("-6", lines)),
+                file("0", &format!("priority {priority}")),
+            ]
+        };
+        assert_eq!(
+            codes(&pair(90)),
+            ["r1 weight-not-alone", "r1 weight-not-alone"]
+        );
+        let said = findings(&pair(90));
+        assert!(
+            said[0].contains("Note") && said[0].contains("use at least weight -11 (100 to 89)"),
+            "{said:?}"
+        );
+        assert_eq!(
+            codes(&pair(88)),
+            ["r1 weight-too-small", "r1 weight-too-small"]
+        );
+        assert_eq!(codes(&pair(95)), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn nopreempt_that_blocks_is_told_where_it_stands() {
+        let pair = |w| {
+            [
+                file(w, "priority 101"),
+                file("-20", "priority 90\n nopreempt"),
+            ]
+        };
+        let said = one(&pair("-20"));
+        assert!(said.starts_with("r2 15 Warning nopreempt-blocks: nopreempt: when chk fails on r1 (r1.conf:11) it goes from 101 to 81, below 90 here"), "{said}");
+        assert!(
+            said.contains("| remove nopreempt here, or give chk weight 0 on r1"),
+            "{said}"
+        );
+        assert_eq!(codes(&pair("0")), [] as [&str; 0]);
+        let said = one(&[file("-20", "priority 90\n nopreempt")]);
+        assert!(said.contains("Note nopreempt-weight"), "{said}");
+    }
+
+    #[test]
+    fn an_owner_and_clamped_sums_are_not_moved() {
+        let said = one(&[file("-20", "priority 255\n state MASTER")]);
+        assert!(said.starts_with("r1 3 Note weight-on-owner"), "{said}");
+        let pair = |p: &str| [file("-20", p), file("0", "priority 50")];
+        assert_eq!(codes(&pair("priority 255")), ["r1 weight-on-owner"]);
+        let said = one(&[file("20", "priority 254")]);
+        assert!(
+            said.contains("weight-clamped")
+                && said.contains("the sums 274 and 254 are both brought to 254"),
+            "{said}"
+        );
+        let said = one(&[file("-20", "priority 1")]);
+        assert!(
+            said.contains("the sums 1 and -19 are both brought to 1"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn ties_are_told_before_and_after_a_failure() {
+        let f = |p: u8, w: &str| file(w, &format!("priority {p}"));
+        let said = one(&[f(100, "-20"), f(100, "-20")]);
+        assert!(
+            said.starts_with("r2 14 Warning tie: a tie: 100 here and on r1 (r1.conf:14)"),
+            "{said}"
+        );
+        let said = findings(&[f(150, "-200"), f(100, "-20"), f(100, "-20")]);
+        assert!(
+            said[0].contains("r3 14 Warning tie: a tie when r1: chk fails: 100 here and on r2"),
+            "{said:#?}"
+        );
+        assert_eq!(said.len(), 1, "{said:#?}");
+        // Both are brought to 254.
+        let said = findings(&[f(200, "100"), f(180, "100")]);
+        assert!(
+            said.iter().any(|s| s
+                .contains("254 here and on r1 (r1.conf:14) (brought into range from 300 and 280)")),
+            "{said:#?}"
+        );
+        let said = codes(&[f(100, "10"), f(100, "-10")]);
+        assert_eq!(said, ["r1 weight-too-small", "r2 equal-base"]);
+    }
+
+    #[test]
+    fn a_check_that_faults_everywhere_leaves_nobody() {
+        let pair = |a: &str, b: &str| [file(a, "priority 101"), file(b, "priority 90")];
+        let said = one(&pair("0", "0"));
+        assert!(
+            said.starts_with(
+                "r1 3 Note nobody-left: weight 0 on all routers: when chk fails everywhere at once"
+            ),
+            "{said}"
+        );
+        assert!(said.ends_with("use weight -12 on all of them"), "{said}");
+        assert_eq!(codes(&pair("-12", "-12")), [] as [&str; 0]);
+        assert_eq!(codes(&pair("0", "-12")), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn short_intervals_need_wider_gaps() {
+        let f = |p: u8| file("0", &format!("priority {p}\n version 3\n advert_int 0.01"));
+        let all = findings(&[f(101), f(100)]);
+        let said = all.iter().find(|s| s.contains("skew-too-small"));
+        let said = said.expect("a finding");
+        assert!(
+            said.contains("r2 16 Note") && said.contains("only 39 µs apart"),
+            "{said}"
+        );
+        assert!(
+            said.contains("set the priorities at least 26 apart"),
+            "{said}"
+        );
+        let far = codes(&[f(101 + 26), f(100)]);
+        assert!(!far.contains(&"r2 skew-too-small".to_owned()), "{far:?}");
+    }
+}

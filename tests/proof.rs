@@ -675,11 +675,7 @@ fn the_weight_that_is_advised_moves_the_address_and_one_less_does_not() {
             let (_, advice) = help.split_once("use at least weight ").expect("a number");
             let advice = advice.split([' ', ',']).next().expect("a word");
             let advised: i16 = advice.parse().expect("a number");
-            let both = if help.contains("on all routers") {
-                1
-            } else {
-                0
-            };
+            let both = help.contains("on all routers");
             for (less, expected) in [(0, true), (1, false)] {
                 let weight = advised - less * advised.signum();
                 let other = if both { weight } else { weights.1 };

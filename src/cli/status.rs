@@ -2,8 +2,9 @@
 
 use crate::cli::{Place, exit, out};
 use crate::ctl::client::{self, Error};
-use crate::ctl::interface::{self, StatusReply};
+use crate::ctl::interface;
 use crate::ctl::render;
+use crate::ctl::reply::StatusReply;
 use clap::Args;
 use serde_json::Value;
 use std::process::ExitCode;

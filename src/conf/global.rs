@@ -7,7 +7,7 @@ use super::lexer::Word;
 use super::script::run_as;
 use super::value::{self, Junk};
 use crate::model::ids::Version;
-use crate::model::settings::{GarpSettings, GlobalSettings, RestoreLimit, RunAs};
+use crate::model::settings::{GarpSettings, GlobalSettings, Handover, RestoreLimit, RunAs};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ pub(super) struct Global {
     pub(super) checksum_as_v2: bool,
     /// `vip_mismatch drop`.
     pub(super) drop_mismatch: bool,
+    /// `track_handover`.
+    pub(super) handover: Handover,
     /// `script_user`.
     pub(super) script_user: Option<RunAs>,
 }
@@ -158,6 +160,26 @@ pub(super) fn mismatch(arg: &Word, diags: &mut Diags) -> Option<bool> {
     }
 }
 
+/// `track_handover confirmed`, `always` or `off`.
+pub(super) fn handover(arg: &Word, diags: &mut Diags) -> Option<Handover> {
+    match &*arg.text {
+        "confirmed" => Some(Handover::Confirmed),
+        "always" => Some(Handover::Always),
+        "off" => Some(Handover::Off),
+        other => {
+            diags.push(
+                Diagnostic::error(
+                    "bad-value",
+                    arg.span,
+                    format!("`{other}` is not known to track_handover"),
+                )
+                .help("expected confirmed, always or off"),
+            );
+            None
+        }
+    }
+}
+
 impl Default for Global {
     fn default() -> Self {
         Self {
@@ -173,6 +195,7 @@ impl Default for Global {
             strict: false,
             checksum_as_v2: false,
             drop_mismatch: false,
+            handover: Handover::default(),
             script_user: None,
         }
     }
@@ -235,6 +258,7 @@ impl Global {
             "vip_mismatch" => {
                 self.drop_mismatch = mismatch(arg, diags).unwrap_or(self.drop_mismatch);
             }
+            "track_handover" => self.handover = handover(arg, diags).unwrap_or(self.handover),
             "vip_restore_limit" => self.restore_limit(word, args, diags),
             "vrrp_mcast_group4" | "vrrp_mcast_group6" => group(word, arg, diags),
             _ if self.process(word, args, arg, diags) => {}

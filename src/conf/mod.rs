@@ -2,9 +2,9 @@
 //!
 //! The way of a word: [`source`] knows where each byte stands; `reader` follows includes, conditions,
 //! variables and loops; `lexer` makes words and braces; `block` makes a tree; `audit` holds it against
-//! the table in [`keywords`]; `global`, `script`, `router`, `address` and `track` read values; `settle`
-//! makes an instance that can run; `check` looks at all of them together; [`places`] remembers where
-//! it all stands. Nothing here knows a socket,
+//! the table in [`keywords`]; `global`, `script`, `tracked`, `router`, `address`, `notify` and `track` read
+//! values; `settle` makes an instance that can run; `group` folds sync groups into their members; `check`
+//! looks at all of them together; [`places`] remembers where it all stands. Nothing here knows a socket,
 //! an interface or a user; only [`source`] opens files.
 
 mod address;
@@ -13,8 +13,10 @@ mod block;
 mod check;
 pub mod diag;
 mod global;
+mod group;
 pub mod keywords;
 mod lexer;
+mod notify;
 pub mod places;
 mod reader;
 mod router;
@@ -22,6 +24,7 @@ mod script;
 mod settle;
 pub mod source;
 mod track;
+mod tracked;
 mod value;
 mod vars;
 
@@ -29,7 +32,7 @@ pub use diag::{Diagnostic, Severity, exit_code, render};
 pub use places::Places;
 pub use source::{Sources, Span};
 
-use crate::model::settings::{RouterSettings, Settings};
+use crate::model::settings::Settings;
 use block::Node;
 use diag::Diags;
 use lexer::Word;
@@ -161,29 +164,33 @@ fn blocks<'n>(nodes: &'n [Node], name: &'static str) -> impl Iterator<Item = &'n
         .filter(move |n| n.row.is_some() && n.block.is_some() && n.name() == name)
 }
 
+/// The top-level blocks of one keyword, each with its place among all of them in reading order.
+fn numbered<'n>(nodes: &'n [Node], name: &'static str) -> impl Iterator<Item = (usize, &'n Node)> {
+    nodes
+        .iter()
+        .enumerate()
+        .filter(move |(_, n)| n.row.is_some() && n.block.is_some() && n.name() == name)
+}
+
 fn settings(nodes: &[Node], diags: &mut Diags) -> Settings {
     let mut global = global::Global::default();
     for node in blocks(nodes, "global_defs") {
         global.read(node, diags);
     }
     note_late_defaults(nodes, diags);
-    let mut checks = track::Checks::new();
-    for node in blocks(nodes, "vrrp_script") {
-        if let Some(check) = script::check(node, diags) {
-            checks.add(check, diags);
-        } else if let Some(name) = node.args().first() {
-            checks.add_broken(&name.text);
-        }
-    }
-    let routers = routers(nodes, &global, &mut checks, diags);
-    checks.note_unused(diags);
+    let mut trackers = trackers(nodes, diags);
+    let mut placed = routers(nodes, &global, &mut trackers, diags);
+    let user = global.script_user.as_ref();
+    let groups = group::settle(nodes, &mut placed, &mut trackers, user, diags);
+    trackers.note_unused(diags);
     note_script_security(nodes, &global, diags);
-    let list = std::mem::take(&mut checks.list);
     Settings {
-        files: Vec::new(),
-        processes: Vec::new(),
-        groups: Vec::new(),
-        checks: list
+        files: trackers.files.list.into_iter().map(Arc::new).collect(),
+        processes: trackers.processes.list.into_iter().map(Arc::new).collect(),
+        groups,
+        checks: trackers
+            .scripts
+            .list
             .into_iter()
             .map(|check| {
                 let mut settings = check.settings;
@@ -194,20 +201,53 @@ fn settings(nodes: &[Node], diags: &mut Diags) -> Settings {
             })
             .collect(),
         global: global.settings,
-        routers,
+        routers: placed.into_iter().map(|p| Arc::new(p.settings)).collect(),
     }
+}
+
+/// Everything that can be tracked.
+fn trackers(nodes: &[Node], diags: &mut Diags) -> track::Trackers {
+    let mut trackers = track::Trackers::new();
+    for (order, node) in nodes.iter().enumerate() {
+        if node.row.is_none() || node.block.is_none() {
+            continue;
+        }
+        let Some(name) = node.args().first() else {
+            continue;
+        };
+        match node.name() {
+            "vrrp_script" => {
+                let check = script::check(node, diags);
+                trackers.scripts.add(name, order, check, diags);
+            }
+            "track_file" | "vrrp_track_file" => {
+                let file = tracked::file(node, diags);
+                trackers.files.add(name, order, file, diags);
+            }
+            "vrrp_track_process" => {
+                let process = tracked::process(node, diags);
+                trackers.processes.add(name, order, process, diags);
+            }
+            "bfd_instance" => {
+                let session = tracked::session(node, diags);
+                trackers.sessions.add(name, order, session, diags);
+            }
+            _ => {}
+        }
+    }
+    trackers
 }
 
 fn routers(
     nodes: &[Node],
     global: &global::Global,
-    checks: &mut track::Checks,
+    trackers: &mut track::Trackers,
     diags: &mut Diags,
-) -> Vec<Arc<RouterSettings>> {
+) -> Vec<group::Placed> {
     let mut routers = Vec::new();
     let mut names: HashMap<&str, Span> = HashMap::new();
     let mut taken = check::Taken::default();
-    for node in blocks(nodes, "vrrp_instance") {
+    for (order, node) in numbered(nodes, "vrrp_instance") {
         let Some(name) = node.args().first() else {
             continue;
         };
@@ -216,12 +256,20 @@ fn routers(
             continue;
         }
         names.insert(&name.text, name.span);
-        let draft = router::draft(name, node, diags);
+        let mut draft = router::draft(name, node, diags);
         let place = draft.vrid.map_or(draft.span, |(_, span)| span);
-        if let Some(router) = settle::settle(draft, global, checks, diags)
-            && taken.take(&router, place, diags)
+        let lists = std::mem::take(&mut draft.lists);
+        let tracked = trackers.resolve(&lists, order, diags);
+        if let Some(settings) = settle::settle(draft, tracked, global, diags)
+            && taken.take(&settings, place, diags)
         {
-            routers.push(Arc::new(router));
+            let mut placed = group::Placed {
+                settings,
+                span: name.span,
+                lists,
+            };
+            group::drop_implied(&mut placed, diags);
+            routers.push(placed);
         }
     }
     routers
@@ -281,7 +329,12 @@ fn note_script_security(nodes: &[Node], global: &global::Global, diags: &mut Dia
     let command = |n: &&Node| n.row.is_some_and(|r| r.command) && !n.args().is_empty();
     let first = nodes
         .iter()
-        .filter(|n| matches!(n.name(), "vrrp_script" | "vrrp_instance"))
+        .filter(|n| {
+            matches!(
+                n.name(),
+                "vrrp_script" | "vrrp_instance" | "vrrp_sync_group"
+            )
+        })
         .flat_map(Node::children)
         .find(command);
     if let Some(node) = first {
@@ -301,6 +354,7 @@ pub(crate) mod help {
     //! What tests of this room need.
 
     use super::*;
+    use crate::model::settings::RouterSettings;
 
     /// Reads a text.
     pub(crate) fn read(text: &str) -> Loaded {
@@ -411,14 +465,14 @@ mod tests {
 
     #[test]
     fn what_is_not_acted_on_is_named() {
-        let loaded = read("vrrp_sync_group G {\ngroup {\nA\n}\n}\nglobal_defs {\nsmtp_alert\n}\n");
+        let loaded = read("net_namespace n\nglobal_defs {\nsmtp_alert\n}\n");
         let unacted: Vec<_> = loaded
             .diagnostics
             .iter()
             .filter_map(|d| d.unacted)
             .collect();
-        assert_eq!(unacted, ["vrrp_sync_group", "smtp_alert"]);
-        assert!(loaded.settings.is_none(), "a sync group is refused");
+        assert_eq!(unacted, ["net_namespace", "smtp_alert"]);
+        assert!(loaded.settings.is_none(), "another namespace is refused");
     }
 
     #[test]

@@ -6,13 +6,13 @@ use super::diag::{Diagnostic, Diags};
 use super::global::{self, GROUP4, GROUP6, Garp, other_group};
 use super::keywords::Within;
 use super::lexer::Word;
-use super::script::command;
+use super::notify;
 use super::source::{self, Span};
-use super::track;
+use super::track::Lists;
 use super::value::{self, Junk};
 use crate::model::ids::{Version, Vrid};
 use crate::model::priority::Priority;
-use crate::model::settings::{Command, NotifySettings};
+use crate::model::settings::{Handover, NotifySettings};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,8 +67,10 @@ pub(super) struct Draft {
     pub(super) checksum_as_v2: Option<bool>,
     /// `dont_track_primary`.
     pub(super) dont_track_primary: bool,
-    /// `track_script`.
-    pub(super) tracks: Vec<track::Entry>,
+    /// `track_*`.
+    pub(super) lists: Lists,
+    /// `track_handover`.
+    pub(super) handover: Option<At<Handover>>,
     /// `nopreempt`.
     pub(super) nopreempt: Option<Span>,
     /// `preempt_delay`.
@@ -123,7 +125,7 @@ pub(super) fn draft(name: &Word, node: &Node, diags: &mut Diags) -> Draft {
         if row.block.is_some() {
             this.list(child, diags);
         } else if row.command {
-            this.hook(child, word, diags);
+            notify::read(&mut this.notify, child, word, diags);
         } else if let Some(arg) = args.first() {
             this.value(word, arg, diags);
         } else {
@@ -151,12 +153,10 @@ impl Draft {
                     self.peer(entry, diags);
                 }
             }
-            "track_script" => {
-                let read = entries.iter().filter_map(|e| track::entry(e, diags));
-                self.tracks.extend(read);
-            }
             "authentication" => self.auth = Some((auth(node, diags), node.span())),
-            _ => {}
+            _ => {
+                self.lists.read(node, diags);
+            }
         }
     }
 
@@ -184,38 +184,6 @@ impl Draft {
                 self.ttl_bound |= bound.is_some();
             }
         }
-    }
-
-    fn hook(&mut self, node: &Node, word: &Word, diags: &mut Diags) {
-        let notify = &mut self.notify;
-        let name = &*word.text;
-        if name == "notify_deleted" {
-            if notify.deleted.is_none() {
-                notify.deleted = Some(command(node, diags));
-            }
-            return;
-        }
-        let slot: &mut Option<Command> = match name {
-            "notify" => &mut notify.any,
-            "notify_master" => &mut notify.master,
-            "notify_backup" => &mut notify.backup,
-            "notify_fault" => &mut notify.fault,
-            "notify_stop" => &mut notify.stop,
-            "notify_master_rx_lower_pri" => &mut notify.lower_advert,
-            _ => return,
-        };
-        if slot.is_some() {
-            diags.push(
-                Diagnostic::warning(
-                    "repeated-notify",
-                    word.span,
-                    format!("{name} is given twice; the first counts"),
-                )
-                .help("call both programs from one script"),
-            );
-            return;
-        }
-        *slot = command(node, diags);
     }
 
     fn value(&mut self, word: &Word, arg: &Word, diags: &mut Diags) {
@@ -287,6 +255,11 @@ impl Draft {
             "down_timer_adverts" => {
                 if let Some(n) = global::down_adverts(word, arg, diags) {
                     self.down_adverts = Some((n, arg.span));
+                }
+            }
+            "track_handover" => {
+                if let Some(when) = global::handover(arg, diags) {
+                    self.handover = Some((when, word.span));
                 }
             }
             "vip_mismatch" => {

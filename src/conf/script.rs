@@ -3,7 +3,7 @@
 use super::block::Node;
 use super::diag::{Diagnostic, Diags};
 use super::lexer::Word;
-use super::source::{Span, is_stand_in};
+use super::source::is_stand_in;
 use super::value::{self, Junk};
 use crate::model::priority::Weight;
 use crate::model::settings::{CheckSettings, Command, RunAs};
@@ -182,12 +182,10 @@ fn escape(rest: &[u8], word: &mut Vec<u8>) -> usize {
     len
 }
 
-/// A `vrrp_script` and where its name stands.
+/// A `vrrp_script`.
 pub(super) struct Check {
     /// What was read.
     pub(super) settings: CheckSettings,
-    /// Where its name stands.
-    pub(super) span: Span,
 }
 
 /// Reads a `vrrp_script` block.
@@ -240,7 +238,6 @@ pub(super) fn check(node: &Node, diags: &mut Diags) -> Option<Check> {
         return None;
     };
     Some(Check {
-        span: name.span,
         settings: CheckSettings {
             name: name.text.clone().into(),
             command: Command { argv, user },

@@ -3,14 +3,15 @@
 use super::address;
 use super::diag::{Diagnostic, Diags};
 use super::global::Global;
+use super::notify;
 use super::router::{At, Auth, Draft};
 use super::source::Span;
-use super::track::Checks;
+use super::track::Resolved;
 use super::value::plain;
 use crate::model::addr::{VirtualAddress, is_link_local};
 use crate::model::ids::{Family, Version};
 use crate::model::priority::Priority;
-use crate::model::settings::{AuthSettings, RouterSettings, TransportSettings};
+use crate::model::settings::{AuthSettings, Handover, RouterSettings, TransportSettings};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,8 +23,8 @@ const MTU: usize = 1500;
 /// Settles one instance. `None` if it cannot run at all; then a diagnostic says so.
 pub(super) fn settle(
     mut draft: Draft,
+    tracked: Resolved,
     global: &Global,
-    checks: &mut Checks,
     diags: &mut Diags,
 ) -> Option<RouterSettings> {
     let family = family(&draft);
@@ -53,31 +54,17 @@ pub(super) fn settle(
         garp.lower_repeat = 0;
     }
     let given = |own: Option<At<bool>>, default: bool| own.map_or(default, |(on, _)| on);
-    let tracks = checks.resolve(&draft.tracks, draft.span, diags);
+    let handover = handover(&draft, global, strict, diags);
     let auth = auth(&draft, version, diags);
     let adver = adver(&draft, version, diags);
     let mut notify = draft.notify;
-    for command in [
-        &mut notify.master,
-        &mut notify.backup,
-        &mut notify.fault,
-        &mut notify.stop,
-        &mut notify.lower_advert,
-        &mut notify.any,
-    ]
-    .into_iter()
-    .flatten()
-    .chain(notify.deleted.iter_mut().flatten())
-    {
-        if command.user.is_none() {
-            command.user.clone_from(&global.script_user);
-        }
-    }
+    notify::default_user(&mut notify, global.script_user.as_ref());
     Some(RouterSettings {
-        track_links: Vec::new(),
-        track_files: Vec::new(),
-        track_processes: Vec::new(),
-        handover: crate::model::settings::Handover::default(),
+        tracks: tracked.scripts,
+        track_links: tracked.links,
+        track_files: tracked.files,
+        track_processes: tracked.processes,
+        handover,
         name: draft.name,
         interface: interface?,
         vrid: vrid?,
@@ -116,9 +103,24 @@ pub(super) fn settle(
             || given(draft.owner_ignore_adverts, global.owner_ignore_adverts),
         timer_expired_backup: expired,
         garp,
-        tracks,
         notify,
     })
+}
+
+fn handover(draft: &Draft, global: &Global, strict: bool, diags: &mut Diags) -> Handover {
+    let Some((when, span)) = draft.handover else {
+        return if strict {
+            Handover::Off
+        } else {
+            global.handover
+        };
+    };
+    if strict && when != Handover::Off {
+        let what = "strict mode: track_handover is always off";
+        diags.push(Diagnostic::warning("strict", span, what));
+        return Handover::Off;
+    }
+    when
 }
 
 /// The first address decides, then `native_ipv6`, then the source and the peers.

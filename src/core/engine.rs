@@ -214,7 +214,7 @@ impl Engine {
                 };
                 several.iter().find(meant).copied().unwrap_or(several[0])
             }
-            Some(_) | None => return self.unknown_vrid(d, vrid, out),
+            Some(_) | None => return self.unknown_vrid(now, d, vrid, out),
         };
         let slot = id.0 as usize;
         let Some(Some(router)) = self.routers.get_mut(slot) else {
@@ -247,18 +247,21 @@ impl Engine {
         if !self.dirty.is_empty() {
             self.settle(now, out);
         }
+        self.live_check(now, id, out);
     }
 
-    fn unknown_vrid(&mut self, d: &Datagram<'_>, vrid: Vrid, out: &mut Actions) {
+    fn unknown_vrid(&mut self, now: Instant, d: &Datagram<'_>, vrid: Vrid, out: &mut Actions) {
         let tells = self.settings.global.log_unknown_vrids;
         let Some(link) = self.links.get_mut(d.link) else {
             return;
         };
         link.unknown_vrid += 1;
-        if tells && link.first_told(vrid.get()) {
+        link.strangers.hear(now, d);
+        if link.first_told(vrid.get()) {
             let what = What::UnknownVrid {
                 vrid: vrid.get(),
                 from: d.src,
+                aloud: tells,
             };
             out.push(Action::Tell(Box::new(Notice { router: None, what })));
         }
@@ -323,6 +326,7 @@ impl Engine {
             if wants {
                 self.member_wants(now, id, out);
             }
+            self.live_check(now, id, out);
             return;
         }
         self.timers.set(Slot::Router(id.0), router.deadline());

@@ -1,5 +1,6 @@
 //! Who else was heard for a virtual router, and what was told of them already.
 
+use crate::core::what_if::Told;
 use crate::model::priority::{Claim, Priority};
 use crate::model::time::Instant;
 use crate::model::view::PeerView;
@@ -15,6 +16,8 @@ const MOST: usize = 16;
 pub(super) struct Peer {
     pub(super) addr: IpAddr,
     pub(super) claim: Claim,
+    /// Its last priority other than 0, and when it was heard.
+    held: Option<(Priority, Instant)>,
     pub(super) at: Instant,
     pub(super) adver: Duration,
     adverts: u64,
@@ -30,23 +33,30 @@ pub(super) struct Peer {
 
 /// Other routers heard.
 #[derive(Debug, Default)]
-pub(super) struct Peers(Vec<Peer>);
+pub(super) struct Peers {
+    list: Vec<Peer>,
+    /// A priority, theirs or ours, or who serves is another since the live check looked.
+    pub(super) moved: bool,
+    /// What the live check told.
+    pub(super) told_stuck: Vec<Told>,
+}
 
 impl Peers {
     /// Notes a valid advert and hands out the entry.
     pub(super) fn hear(&mut self, now: Instant, from: IpAddr, advert: &Advert<'_>) -> &mut Peer {
-        let index = match self.0.iter().position(|p| p.addr == from) {
+        let index = match self.list.iter().position(|p| p.addr == from) {
             Some(index) => index,
             None => {
-                if self.0.len() >= MOST {
-                    let oldest = self.0.iter().enumerate().min_by_key(|(_, p)| p.at);
+                if self.list.len() >= MOST {
+                    let oldest = self.list.iter().enumerate().min_by_key(|(_, p)| p.at);
                     if let Some((index, _)) = oldest {
-                        self.0.swap_remove(index);
+                        self.list.swap_remove(index);
                     }
                 }
-                self.0.push(Peer {
+                self.list.push(Peer {
                     addr: from,
                     claim: advert.claim,
+                    held: None,
                     at: now,
                     adver: advert.adver,
                     adverts: 0,
@@ -59,10 +69,14 @@ impl Peers {
                     told_link_local: false,
                     told_interval: None,
                 });
-                self.0.len() - 1
+                self.list.len() - 1
             }
         };
-        let peer = &mut self.0[index];
+        let peer = &mut self.list[index];
+        if let Claim::Hold(priority) = advert.claim {
+            self.moved |= peer.held.is_none_or(|(before, _)| before != priority);
+            peer.held = Some((priority, now));
+        }
         peer.claim = advert.claim;
         peer.at = now;
         peer.adver = advert.adver;
@@ -83,7 +97,7 @@ impl Peers {
 
     /// The highest priority heard within this time, and from whom.
     pub(super) fn highest(&self, now: Instant, within: Duration) -> Option<(IpAddr, Priority)> {
-        let living = self.0.iter().filter(|p| now.since(p.at) <= within);
+        let living = self.list.iter().filter(|p| now.since(p.at) <= within);
         let held = living.filter_map(|p| match p.claim {
             Claim::Hold(priority) => Some((p.addr, priority)),
             Claim::Release => None,
@@ -91,8 +105,16 @@ impl Peers {
         held.max_by_key(|(_, priority)| *priority)
     }
 
+    /// Everybody who did not resign with the last word: address, priority, and when.
+    pub(super) fn held(&self) -> Vec<(IpAddr, Priority, Instant)> {
+        let stays = self.list.iter().filter(|p| p.claim != Claim::Release);
+        stays
+            .filter_map(|p| p.held.map(|(priority, at)| (p.addr, priority, at)))
+            .collect()
+    }
+
     pub(super) fn views(&self, now: Instant) -> Vec<PeerView> {
-        self.0
+        self.list
             .iter()
             .map(|p| PeerView {
                 address: p.addr,

@@ -455,6 +455,9 @@ impl Router {
         cx: &mut Cx<'_>,
     ) {
         let from = self.phase();
+        if self.break_off(Outcome::Done { successor: None }, cx) {
+            self.term = Some(Term::Drained);
+        }
         self.state = next.into();
         let to = self.phase();
         if from == Phase::Active {
@@ -466,6 +469,7 @@ impl Router {
             self.send_advert(Claim::Hold(self.standing.priority), cx);
             self.install(cx);
             self.begin_announcing(now);
+            self.peers.moved = true;
         }
         self.since = now;
         self.wants = None;
@@ -476,10 +480,8 @@ impl Router {
 
     /// Yields without a word on the wire: the group does, or a successor was heard.
     pub(super) fn follow(&mut self, now: Instant, why: Why, cx: &mut Cx<'_>) {
-        if let State::Active(Active {
-            leaving: Some(leaving),
-            ..
-        }) = &self.state
+        if let State::Active(a) = &mut self.state
+            && let Some(leaving) = a.leaving.take()
         {
             self.term = Some(Term::Drained);
             if let Some(id) = leaving.id.filter(|_| why != Why::Drained) {
@@ -603,6 +605,7 @@ impl Router {
         by: Option<Arc<str>>,
         cx: &mut Cx<'_>,
     ) {
+        self.peers.moved = true;
         let (version, new) = (self.settings.version, self.standing.priority);
         if let State::Backup(b) = &mut self.state {
             let before = skew_time(version, old.priority, b.adver);
@@ -620,7 +623,10 @@ impl Router {
 
     /// New settings for the same router: state, timers, peers and counters stay.
     pub(super) fn on_settings(&mut self, now: Instant, new: Arc<RouterSettings>, cx: &mut Cx<'_>) {
+        self.peers.moved = true;
         let old = std::mem::replace(&mut self.settings, new);
+        // A reload is another chance for a peer that broke the handover.
+        self.handover_broken = false;
         let was_on_wire = self.template.clone();
         self.rebuild_template();
         if let State::Backup(b) = &mut self.state {
@@ -669,6 +675,7 @@ impl Router {
     /// The daemon stops, or the instance is gone from the configuration.
     pub(super) fn on_stop(&mut self, now: Instant, to: Phase, why: Why, cx: &mut Cx<'_>) {
         let from = self.phase();
+        self.break_off(Outcome::Done { successor: None }, cx);
         self.release(cx);
         if from == Phase::Active {
             self.stats.counters.release_master += 1;

@@ -151,6 +151,7 @@ impl Thread {
         bridge: &mut EngineEnd,
     ) -> Result<(), String> {
         self.resync(bridge)?;
+        self.take_tracked(bridge);
         let left: Vec<_> = left
             .iter()
             .map(|e| (e.link, e.name.clone(), e.cidr))
@@ -163,6 +164,20 @@ impl Thread {
         self.engine.handle(clock::now(), input, &mut self.actions);
         self.act(bridge);
         Ok(())
+    }
+
+    /// What is tracked was looked at before this thread was started; the rest waits its turn.
+    fn take_tracked(&mut self, bridge: &EngineEnd) {
+        let mut messages = std::mem::take(&mut self.messages);
+        bridge.take(&mut messages);
+        for message in messages {
+            if let ToEngine::Tracked(seen) = message {
+                let input = Input::Tracked(seen);
+                self.engine.handle(clock::now(), input, &mut self.actions);
+            } else {
+                self.messages.push(message);
+            }
+        }
     }
 
     fn run(&mut self, answers: &Bell, bridge: &mut EngineEnd) -> Result<(), String> {
@@ -306,6 +321,10 @@ impl Thread {
                 };
                 self.engine.handle(now, input, &mut self.actions);
             }
+            ToEngine::Tracked(seen) => {
+                self.engine
+                    .handle(now, Input::Tracked(seen), &mut self.actions);
+            }
             ToEngine::Order(order) => {
                 self.engine
                     .handle(now, Input::Order(order), &mut self.actions);
@@ -377,7 +396,8 @@ fn tell(bridge: &mut EngineEnd, level: Level, text: String) {
         level,
         text: Arc::from(text),
     };
-    bridge.push(ToService::Tell(Box::new(Notice { router: None, what })));
+    let notice = Box::new(Notice { router: None, what });
+    bridge.push(ToService::Tell(clock::now(), notice));
 }
 
 /// At the end there is no adverts to be late for: wait until the last words are handed over.

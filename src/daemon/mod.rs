@@ -6,10 +6,16 @@
 //! runner process ([`crate::scripts::runner`]). [`bridge`] is what they say to each other.
 
 mod bridge;
+mod chronicle;
 mod config;
+mod desk;
 mod engine_thread;
+mod intents;
 mod neighbours;
+mod orders;
 mod perform;
+mod plan_view;
+mod reload;
 mod service_thread;
 mod start;
 

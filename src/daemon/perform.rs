@@ -5,6 +5,7 @@ use crate::daemon::bridge::{EngineEnd, ToService};
 use crate::model::ids::{Family, LinkId};
 use crate::model::notice::{Level, Notice, What};
 use crate::model::time::Instant;
+use crate::os::clock;
 use crate::os::hands::{Hands, Request};
 use crate::os::packet_socket::PacketSocket;
 use crate::os::poller::Poller;
@@ -172,7 +173,7 @@ impl Performer {
                 }
                 Action::StopRun { run, how } => bridge.push(ToService::StopRun { run, how }),
                 Action::Notify(notification) => bridge.push(ToService::Notify(notification)),
-                Action::Tell(notice) => bridge.push(ToService::Tell(notice)),
+                Action::Tell(notice) => bridge.push(ToService::Tell(now, notice)),
                 Action::Ordered { id, outcome } => bridge.push(ToService::Ordered { id, outcome }),
                 Action::Dispose(plan) => bridge.push(ToService::Dispose(plan)),
             }
@@ -261,13 +262,7 @@ impl Performer {
             Err(error) => {
                 self.wanted.push((link, family));
                 let text = Arc::from(error);
-                bridge.push(ToService::Tell(Box::new(Notice {
-                    router: None,
-                    what: What::Text {
-                        level: Level::Warn,
-                        text,
-                    },
-                })));
+                tell(clock::now(), text, bridge);
             }
         }
     }
@@ -306,13 +301,16 @@ impl Performer {
                 _ => "",
             };
             let text = Arc::from(format!("{name}: cannot send: {error}{hint}"));
-            bridge.push(ToService::Tell(Box::new(Notice {
-                router: None,
-                what: What::Text {
-                    level: Level::Warn,
-                    text,
-                },
-            })));
+            tell(now, text, bridge);
         }
     }
+}
+
+fn tell(now: Instant, text: Arc<str>, bridge: &mut EngineEnd) {
+    let level = Level::Warn;
+    let notice = Notice {
+        router: None,
+        what: What::Text { level, text },
+    };
+    bridge.push(ToService::Tell(now, Box::new(notice)));
 }

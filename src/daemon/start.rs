@@ -3,21 +3,29 @@
 use crate::ctl::server::Server;
 use crate::daemon::RunOptions;
 use crate::daemon::bridge::bridge;
+use crate::daemon::chronicle::Chronicle;
 use crate::daemon::config::{self, Config};
 use crate::daemon::engine_thread::{self, Birth};
+use crate::daemon::intents::Intents;
 use crate::daemon::neighbours::{self, Neighbours};
+use crate::daemon::orders::Orders;
 use crate::daemon::service_thread::{End, OURSELVES, Service};
 use crate::model::addr::Cidr;
+use crate::model::event::Event;
 use crate::model::ids::LinkId;
 use crate::model::notice::Level;
+use crate::obs::journal::{self, Journal};
 use crate::obs::log::Log;
 use crate::os::hands::Hands;
 use crate::os::ledger::{self, Entry, Ledger};
 use crate::os::poller::Bell;
+use crate::os::proc_connector::Connector;
 use crate::os::{claims, rt};
 use crate::scripts::checks::Checks;
 use crate::scripts::handle::Runner;
 use crate::scripts::notify::{NotifyQueues, Outbox};
+use crate::scripts::watch::Watchers;
+use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
@@ -134,6 +142,11 @@ async fn serve(
         claimed,
         left,
     };
+    let (events, remarks) = Journal::open(&options.state_dir, journal::KEEP);
+    let (intents, damaged) = Intents::open(&options.state_dir);
+    let chronicle = Chronicle::new(events);
+    // Where there is no connector, all processes are looked at from time to time.
+    let watchers = Watchers::start(&settings, Connector::open().ok());
     let mut service = Service {
         options,
         settings,
@@ -142,26 +155,39 @@ async fn serve(
         engine: service_end,
         runner: Some(runner),
         checks: Checks::default(),
+        watchers,
         notify: NotifyQueues::default(),
         outbox: Outbox::default(),
+        chronicle,
+        intents,
+        orders: Orders::default(),
+        reloading: VecDeque::new(),
+        log_level_until: None,
         stopping: false,
         engine_gone: None,
     };
     let version = env!("CARGO_PKG_VERSION");
     let file = service.options.file.display().to_string();
-    service.say(
-        Level::Info,
-        format!("Starting Mainstay v{version} with {file}"),
-    );
+    let mut text = format!("Starting Mainstay v{version} with {file}");
+    service.say(Level::Info, text.clone());
+    if service.chronicle.ended_well() == Some(false) {
+        text += "; the run before ended without a word (killed, crashed, or the power failed)";
+    }
+    service
+        .chronicle
+        .record(crate::os::clock::now(), Event::new("start", &text));
     for warning in service
         .warnings
         .clone()
         .into_iter()
         .chain(neighbours.warnings)
         .chain(remark)
+        .chain(remarks)
+        .chain(damaged)
     {
         service.say(Level::Warn, warning);
     }
+    service.tell_tracked();
     rt::trim();
     // Its stack is touched and locked: as large as it needs to be and no larger.
     let engine = std::thread::Builder::new()

@@ -457,6 +457,23 @@ pub enum What {
         vrid: u8,
         /// From whom.
         from: IpAddr,
+        /// `log_unknown_vrids`: worth a warning.
+        aloud: bool,
+    },
+    /// If this tracker failed, nobody who was heard would take over.
+    NoFailover {
+        /// Which.
+        tracker: Arc<str>,
+        /// Our effective priority now.
+        from: u8,
+        /// What it would be.
+        to: u8,
+        /// The best of the others.
+        peer: IpAddr,
+        /// Its priority.
+        theirs: u8,
+        /// How long ago it was heard.
+        ago: Duration,
     },
     /// The peer's address list is not ours; the advert is heeded all the same.
     AddressMismatch {
@@ -527,6 +544,36 @@ pub enum What {
 }
 
 impl What {
+    /// The kind as one stable word.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Entering { .. } => "transition",
+            Self::GroupSync { .. } => "group_sync",
+            Self::GroupEntering { .. } => "group_transition",
+            Self::HandoverOff { .. } => "handover_off",
+            Self::Priority { .. } => "priority",
+            Self::Check { up: true, .. } => "script_up",
+            Self::Check { up: false, .. } => "script_down",
+            Self::CheckExit { .. } => "script_exit",
+            Self::CheckBusy { .. } => "script_busy",
+            Self::LowerAdvert { .. } => "lower_advert",
+            Self::SameAddress { .. } => "same_address",
+            Self::Rejected { .. } => "advert_refused",
+            Self::UnknownVrid { .. } => "unknown_vrid",
+            Self::NoFailover { .. } => "no_failover",
+            Self::AddressMismatch { .. } => "address_mismatch",
+            Self::ChecksumForm { .. } => "checksum_form",
+            Self::NoLinkLocal { .. } => "no_link_local",
+            Self::Interval { .. } => "interval",
+            Self::Restored { .. } => "address_restored",
+            Self::Refused { .. } => "address_refused",
+            Self::Scrubbed { .. } => "address_scrubbed",
+            Self::Stalled { .. } => "stall",
+            Self::Reloaded { .. } => "reload",
+            Self::Text { .. } => "text",
+        }
+    }
+
     /// How loud it is.
     pub const fn level(&self) -> Level {
         match self {
@@ -544,7 +591,8 @@ impl What {
             | Self::LowerAdvert { .. }
             | Self::SameAddress { .. }
             | Self::Rejected { .. }
-            | Self::UnknownVrid { .. }
+            | Self::UnknownVrid { aloud: true, .. }
+            | Self::NoFailover { .. }
             | Self::AddressMismatch { .. }
             | Self::ChecksumForm { .. }
             | Self::NoLinkLocal { .. }
@@ -552,6 +600,7 @@ impl What {
             | Self::Refused { .. }
             | Self::HandoverOff { .. }
             | Self::Stalled { .. } => Level::Warn,
+            Self::UnknownVrid { aloud: false, .. } => Level::Debug,
             Self::Text { level, .. } => *level,
         }
     }
@@ -650,9 +699,21 @@ impl fmt::Display for What {
                     Ok(())
                 }
             }
-            Self::UnknownVrid { vrid, from } => {
+            Self::UnknownVrid { vrid, from, .. } => {
                 write!(f, "advert for unknown VRID {vrid} from {from}")
             }
+            Self::NoFailover {
+                tracker,
+                from,
+                to,
+                peer,
+                theirs,
+                ago,
+            } => write!(
+                f,
+                "if {tracker} fails we go {from} -> {to}, {peer} has {theirs} (heard {} ago): no failover",
+                Human(*ago)
+            ),
             Self::AddressMismatch { from, difference } => write!(
                 f,
                 "{from} advertises other addresses than ours ({difference}); heeded all the same"

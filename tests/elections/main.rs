@@ -2,6 +2,7 @@
 
 mod groups;
 mod handover;
+mod orders;
 mod random;
 mod scripts;
 mod stalls;

@@ -6,13 +6,13 @@ use mainstay::model::ids::LinkId;
 use mainstay::model::priority::Weight;
 use mainstay::model::seen::TrackedSeen;
 use mainstay::model::settings::{
-    FileSettings, Handover, LinkTrackSettings, NamedTrackSettings, ParamMatch,
-    ProcessTrackSettings, Settings,
+    FileSettings, GroupSettings, Handover, LinkTrackSettings, NamedTrackSettings, NotifySettings,
+    ParamMatch, ProcessTrackSettings, Settings,
 };
 use mainstay::proof::{Case, Failure, Kind, Node, Proof, prove};
 use mainstay::sim::lan::Quality;
 use mainstay::sim::programs::Behaviour;
-use mainstay::sim::scenario::{ETH0, Event, Scenario, check, host, own_v4, router, settings};
+use mainstay::sim::scenario::{ETH0, Event, Scenario, check, host, own_v4, router, settings, vip};
 use mainstay::sim::world::World;
 use proptest::prelude::*;
 use std::fmt::Write as _;
@@ -693,6 +693,121 @@ fn the_weight_that_is_advised_moves_the_address_and_one_less_does_not() {
         }
     }
     assert!(tried >= 12, "{tried} advices tried");
+}
+
+#[test]
+fn a_sync_group_moves_with_the_member_whose_check_faults() {
+    let node = |priority| {
+        let mut made = settings(
+            [
+                router("A").priority(priority),
+                router("B")
+                    .vrid(52)
+                    .on("eth1")
+                    .priority(priority)
+                    .track("s0", 0)
+                    .vips([vip([10, 0, 1, 200])]),
+            ],
+            [check("s0")],
+        );
+        made.groups = vec![Arc::new(GroupSettings {
+            name: "G".into(),
+            members: vec!["A".into(), "B".into()],
+            notify: NotifySettings::default(),
+        })];
+        made
+    };
+    let all = [node(110), node(100)];
+    let proof = proof(&all);
+    assert!(
+        proof
+            .findings
+            .iter()
+            .flatten()
+            .all(|d| d.code == "nobody-left")
+    );
+    for group in &proof.groups {
+        let case = group.cases.iter().find(|c| c.text == "r0: s0 fails");
+        assert_eq!(
+            case.expect("also of the sibling").masters,
+            [1],
+            "{}",
+            proof.table()
+        );
+    }
+    let mut scenario = Scenario::new(7).lan(Quality::GOOD);
+    for (index, settings) in all.iter().enumerate() {
+        scenario = scenario.host(host(&format!("r{index}")).settings(settings.clone()));
+    }
+    let mut world = scenario.world();
+    for (lan, vrid) in [(0, 51), (1, 52)] {
+        world.run_for(Duration::from_secs(10));
+        assert_eq!(
+            world.serving(lan, Family::V4, vrid),
+            [0],
+            "{}",
+            world.report("at first")
+        );
+    }
+    world.now_do(Event::Script {
+        host: 0,
+        script: "s0".into(),
+        behaviour: Behaviour::FAILS,
+    });
+    world.run_for(Duration::from_secs(10));
+    for (lan, vrid) in [(0, 51), (1, 52)] {
+        assert_eq!(
+            world.serving(lan, Family::V4, vrid),
+            [1],
+            "{}",
+            world.report("moved")
+        );
+    }
+}
+
+#[test]
+fn a_sync_group_whose_members_disagree_on_the_leader_is_told_of_and_serves_nowhere_for_good() {
+    let node = |a, b| {
+        let mut made = settings(
+            [
+                router("A").priority(a),
+                router("B")
+                    .vrid(52)
+                    .on("eth1")
+                    .priority(b)
+                    .vips([vip([10, 0, 1, 200])]),
+            ],
+            [],
+        );
+        made.groups = vec![Arc::new(GroupSettings {
+            name: "G".into(),
+            members: vec!["A".into(), "B".into()],
+            notify: NotifySettings::default(),
+        })];
+        made
+    };
+    let all = [node(110, 90), node(100, 100)];
+    let found = proof(&all).findings;
+    assert!(
+        found
+            .iter()
+            .all(|l| l.iter().any(|d| d.code == "group-disagrees")),
+        "{found:?}"
+    );
+    let mut scenario = Scenario::new(7).lan(Quality::GOOD);
+    for (index, settings) in all.iter().enumerate() {
+        scenario = scenario.host(host(&format!("r{index}")).settings(settings.clone()));
+    }
+    let mut world = scenario.world();
+    world.run_for(Duration::from_secs(60));
+    let (before, _) = world.tally();
+    world.run_for(Duration::from_secs(60));
+    panic!(
+        "{:?} {:?} {:?}",
+        world.serving(0, Family::V4, 51),
+        world.serving(1, Family::V4, 52),
+        (before, world.tally())
+    );
 }
 
 mod command {

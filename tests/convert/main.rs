@@ -1,6 +1,12 @@
 //! What a configuration means survives being written, in either language.
 
+#[path = "../lab/ns.rs"]
+#[allow(dead_code, unreachable_pub, reason = "a part of it is used")]
+mod ns;
+
+mod commands;
 mod generate;
+mod keepalived;
 
 use mainstay::conf::write::{Form, write};
 use mainstay::conf::{self, Loaded, Options, Severity};

@@ -208,14 +208,16 @@ fn keepalived_comments(text: &str) -> Vec<Comment> {
                     let addition = rest
                         .strip_prefix("@mainstay")
                         .is_some_and(|rest| rest.starts_with(blank));
-                    if !(alone && addition) {
-                        comments.push(Comment {
-                            at: u32::try_from(start + at).unwrap_or(u32::MAX),
-                            alone,
-                            depth,
-                            text: rest.to_owned(),
-                        });
+                    if alone && addition {
+                        at += "#@mainstay".len();
+                        continue;
                     }
+                    comments.push(Comment {
+                        at: u32::try_from(start + at).unwrap_or(u32::MAX),
+                        alone,
+                        depth,
+                        text: rest.to_owned(),
+                    });
                     break;
                 }
                 _ => {}

@@ -281,14 +281,14 @@ mod tests {
         for (within, _, keyword) in NAMES {
             assert!(keywords::find(*within, keyword).is_some(), "{keyword}");
         }
-        let known = |name: &&str| keywords::all().iter().any(|row| row.name == **name);
+        let known = |name: &str| keywords::all().iter().any(|row| row.name == name);
         for list in [TIMES, NUMBERS, OPTIONAL, READERS] {
             for name in list {
-                assert!(known(&name), "{name} is in no row");
+                assert!(known(name), "{name} is in no row");
             }
         }
         for (legacy, _) in LEGACY {
-            assert!(known(&legacy), "{legacy} is in no row");
+            assert!(known(legacy), "{legacy} is in no row");
         }
     }
 
@@ -309,6 +309,13 @@ mod tests {
     #[test]
     fn a_key_leads_back_to_its_keyword() {
         for row in keywords::all() {
+            let taken = |(within, key, keyword): &(Within, &str, &str)| {
+                *within == row.within && *key == row.name && *keyword != row.name
+            };
+            // The key belongs to another keyword, which has the better claim to it.
+            if NAMES.iter().any(taken) {
+                continue;
+            }
             if let Ok(found) = find(row.within, key(row)) {
                 assert_eq!(found.name, row.name);
             }

@@ -33,6 +33,10 @@ const HELP: &[(&str, &str)] = &[
         "add a line such as `interface = \"eth0\"`",
     ),
     (
+        "no-address",
+        "add a line such as `virtual_ipaddress = [\"192.0.2.1/24\"]`",
+    ),
+    (
         "owner-by-default",
         "add a line such as `priority = 150` if the addresses are not this host's own",
     ),
@@ -421,9 +425,6 @@ fn with_article(value: &DeValue<'_>) -> &'static str {
         DeValue::Table(_) => "a table",
     }
 }
-
-#[cfg(test)]
-mod tests;
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use super::given::Given;
 use super::router::handover;
 use super::settings::Lines;
 use crate::model::ids::{Family, Version};
-use crate::model::settings::{Command, GarpSettings, Handover, RouterSettings, RunAs, Settings};
+use crate::model::settings::{GarpSettings, Handover, RouterSettings, RunAs, Settings};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -187,7 +187,7 @@ impl Defaults {
     }
 }
 
-/// The user of all commands, if all have one and the same.
+/// The user of most commands, if each has one: who has none cannot be told from who has this one.
 fn script_user(settings: &Settings, given: bool) -> Option<RunAs> {
     let notifies = settings
         .routers
@@ -207,19 +207,18 @@ fn script_user(settings: &Settings, given: bool) -> Option<RunAs> {
         .flatten()
         .chain(notify.deleted.iter().flatten())
     });
-    let mut users = settings
-        .checks
-        .iter()
-        .map(|check| &check.command)
-        .chain(programs)
-        .map(|command: &Command| command.user.as_ref());
-    let first = users.next()??;
-    let mut more = false;
-    for user in users {
-        if user != Some(first) {
-            return None;
+    let checks = settings.checks.iter().map(|check| &check.command);
+    let mut users: Vec<(&RunAs, usize)> = Vec::new();
+    let mut all = 0;
+    for command in checks.chain(programs) {
+        let user: &RunAs = command.user.as_ref()?;
+        all += 1;
+        match users.iter_mut().find(|(known, _)| *known == user) {
+            Some((_, count)) => *count += 1,
+            None => users.push((user, 1)),
         }
-        more = true;
     }
-    (more || given).then(|| first.clone())
+    let most = users.iter().map(|(_, count)| *count).max()?;
+    let (user, _) = users.iter().find(|(_, count)| *count == most)?;
+    (all > 1 || given).then(|| (*user).clone())
 }

@@ -53,7 +53,8 @@ fn opens_a_file(text: &str) -> bool {
     })
 }
 
-/// One argument: plain, or in quotes with escapes.
+/// One argument: plain, or in quotes with escapes. keepalived before 2.2.8 resolves escapes twice, so
+/// there are none where quotes alone will do.
 fn argument(text: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || "_./:+-,=%*@?^~&|;()[]>".contains(c);
     if !text.is_empty() && text.chars().all(safe) {
@@ -70,7 +71,7 @@ fn argument(text: &str) -> String {
             '\t' => out.push_str("\\t"),
             // A variable would be put in here.
             '$' if next.is_some_and(|c| c == '{' || c == '_' || c.is_ascii_alphabetic()) => {
-                out.push_str("\\x24");
+                out.push_str("$''");
             }
             '\'' | '"' => out.push_str(&format!("\\x{:02x}", u32::from(c))),
             c if c.is_ascii_control() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
@@ -105,10 +106,7 @@ mod tests {
     fn command_lines_keep_their_arguments_apart() {
         assert_eq!(command_line(&["/x", "a", "b c"]), "/x a 'b c'");
         assert_eq!(command_line(&["/x", "", "it's"]), r"/x '' 'it\x27s'");
-        assert_eq!(
-            command_line(&["/x", "a\\b\n", "$x"]),
-            r"/x 'a\\b\n' '\x24x'"
-        );
+        assert_eq!(command_line(&["/x", "a\\b\n", "$x"]), r"/x 'a\\b\n' '$''x'");
         assert_eq!(command_line(&["/bin/sh", "-c", "</a/b"]), "</a/b");
         assert_eq!(command_line(&["/bin/sh", "-c", "ls"]), "/bin/sh -c ls");
         assert_eq!(command_line(&["</a"]), "'</a'");

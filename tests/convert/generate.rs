@@ -170,6 +170,72 @@ fn weight() -> impl Strategy<Value = Weight> {
     prop_oneof![Just(0i16), -253i16..=253].prop_map(|n| Weight::new(n).expect("in range"))
 }
 
+/// A program, or a probe and the words that describe it.
+fn run() -> impl Strategy<Value = (Command, Option<Probe>)> {
+    let probes = vec![
+        (
+            "tcp 127.0.0.1:80",
+            Probe::Tcp {
+                to: vec![([127, 0, 0, 1], 80).into()],
+            },
+        ),
+        (
+            "http://10.0.0.1:8080/a?b=c",
+            Probe::Http {
+                to: vec![([10, 0, 0, 1], 8080).into()],
+                host: "10.0.0.1:8080".into(),
+                path: "/a?b=c".into(),
+            },
+        ),
+        ("unix @x", Probe::Unix { path: "@x".into() }),
+        (
+            "systemd a.service",
+            Probe::Systemd {
+                unit: "a.service".into(),
+            },
+        ),
+        (
+            "route default inet6 dev eth#",
+            Probe::DefaultRoute {
+                family: Family::V6,
+                interface: Some("eth#".into()),
+            },
+        ),
+        (
+            "gateway fe80::1 dev eth0",
+            Probe::Gateway {
+                addr: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1).into(),
+                interface: Some("eth0".into()),
+            },
+        ),
+    ];
+    let probe = select(probes).prop_map(|(words, probe)| {
+        let argv = std::iter::once("check").chain(words.split(' '));
+        let command = Command {
+            argv: argv.map(Arc::from).collect(),
+            user: None,
+        };
+        (command, Some(probe))
+    });
+    let blank = (1u64..9999).prop_map(|secs| {
+        let probe = Probe::FileAge {
+            path: "/a b/c".into(),
+            most: Duration::from_secs(secs),
+        };
+        let words = ["check", "file-age", "/a b/c", &format!("{secs}s")].map(Arc::from);
+        let command = Command {
+            argv: words.to_vec(),
+            user: None,
+        };
+        (command, Some(probe))
+    });
+    prop_oneof![
+        4 => command().prop_map(|command| (command, None)),
+        1 => probe,
+        1 => blank,
+    ]
+}
+
 fn check() -> impl Strategy<Value = CheckSettings> {
     let millis = || {
         prop_oneof![
@@ -179,23 +245,26 @@ fn check() -> impl Strategy<Value = CheckSettings> {
     };
     (
         name(),
-        command(),
+        run(),
         (millis(), of(millis())),
         (weight(), any::<bool>()),
         (1u32..=5, 1u32..=i32::MAX.unsigned_abs(), any::<bool>()),
     )
         .prop_map(
-            |(name, command, (interval, timeout), (weight, reverse), counts)| CheckSettings {
-                name,
-                command,
-                interval,
-                timeout: timeout.unwrap_or(interval),
-                weight,
-                reverse,
-                rise: counts.0,
-                fall: counts.1,
-                init_fail: counts.2,
-                unusable: None,
+            |(name, (command, probe), (interval, timeout), (weight, reverse), counts)| {
+                CheckSettings {
+                    name,
+                    command,
+                    probe,
+                    interval,
+                    timeout: timeout.unwrap_or(interval),
+                    weight,
+                    reverse,
+                    rise: counts.0,
+                    fall: counts.1,
+                    init_fail: counts.2,
+                    unusable: None,
+                }
             },
         )
 }
@@ -226,34 +295,41 @@ fn process() -> impl Strategy<Value = ProcessTrackSettings> {
             (1u64..=3_600_000_000).prop_map(Duration::from_micros)
         ]
     };
+    let ways = vec![
+        ParamMatch::None,
+        ParamMatch::Exact,
+        ParamMatch::Partial,
+        ParamMatch::Initial,
+    ];
     (
         (name(), "[a-z][a-z0-9-]{0,8}", vec("[a-z -]{1,4}", 0..3)),
-        (
-            select(vec![
-                ParamMatch::Exact,
-                ParamMatch::Partial,
-                ParamMatch::Initial,
-            ]),
-            any::<bool>(),
-        ),
+        (select(ways), any::<bool>()),
         (-254i16..=254, any::<bool>()),
         (1u32..=65_535, of(0u32..=65_535)),
         (delay(), delay()),
     )
         .prop_map(
             |((name, process, params), (matching, full), (weight, reverse), quorum, delays)| {
-                let bare = params.is_empty();
+                let matching = match matching {
+                    // Parameters that are given are compared.
+                    ParamMatch::None if !params.is_empty() => ParamMatch::Exact,
+                    way => way,
+                };
+                let (least, most) = match quorum {
+                    (_, Some(0)) => (0, Some(0)),
+                    (least, most) => (least, most.map(|most| most.max(least))),
+                };
                 ProcessTrackSettings {
                     name,
                     process: process.into(),
-                    matching: if bare { ParamMatch::None } else { matching },
-                    // Parameters can only be compared with a whole command line.
-                    full_command: full || !bare,
                     params: params.into_iter().map(Arc::from).collect(),
+                    matching,
+                    // Parameters can only be compared with a whole command line.
+                    full_command: full || matching != ParamMatch::None,
                     weight,
                     reverse,
-                    quorum: quorum.0,
-                    quorum_max: quorum.1.map(|most| most.max(quorum.0)),
+                    quorum: least,
+                    quorum_max: most,
                     fork_delay: delays.0,
                     terminate_delay: delays.1,
                 }
@@ -537,7 +613,11 @@ pub(crate) fn settings() -> impl Strategy<Value = Settings> {
             ) in (1u8..).zip(raw)
             {
                 router.vrid = Vrid::new(vrid).expect("not zero");
+                // No weight moves an owner's priority.
+                let owner = router.priority.is_owner();
+                let fits = |weight: Weight| if owner { Weight::FAULT } else { weight };
                 for (check, weight, reverse) in chosen(&checks, &choices[0]) {
+                    let weight = fits(weight);
                     router.tracks.push(TrackSettings {
                         check: check.name.clone(),
                         weight,
@@ -546,6 +626,7 @@ pub(crate) fn settings() -> impl Strategy<Value = Settings> {
                 }
                 let eths: [Arc<str>; 3] = ["t0".into(), "t1".into(), "t#".into()];
                 for (interface, weight, reverse) in chosen(&eths, &choices[1]) {
+                    let weight = fits(weight);
                     if links {
                         router.track_links.push(LinkTrackSettings {
                             interface: interface.clone(),
@@ -560,6 +641,7 @@ pub(crate) fn settings() -> impl Strategy<Value = Settings> {
                     reverse,
                 };
                 for (file, weight, reverse) in chosen(&files, &choices[2]) {
+                    let weight = fits(weight);
                     router.track_files.push(named(&file.name, weight, reverse));
                 }
                 for (process, weight, reverse) in chosen(&processes, &choices[3]) {
@@ -618,6 +700,7 @@ fn alike(routers: &mut [Arc<RouterSettings>], model: Option<Index>) {
         } else {
             router.lower_prio_no_advert = model.lower_prio_no_advert;
             router.down_adverts = model.down_adverts;
+            router.handover = model.handover;
         }
     }
 }
@@ -633,6 +716,12 @@ fn grouped(
         let members: Vec<usize> = members
             .into_iter()
             .filter(|at| *at < routers.len() && !taken.contains(at))
+            .collect();
+        // Members that want to start differently all start as backups.
+        let first = members.first().map(|at| routers[*at].start_active);
+        let members: Vec<usize> = members
+            .into_iter()
+            .filter(|at| Some(routers[*at].start_active) == first)
             .collect();
         if members.is_empty() {
             continue;

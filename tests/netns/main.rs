@@ -12,6 +12,7 @@ mod interop;
 mod kernel;
 mod last;
 mod notify;
+mod operate;
 mod protocol;
 
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     tests.extend(kernel::tests());
     tests.extend(notify::tests());
     tests.extend(control::tests());
+    tests.extend(operate::tests());
     tests.extend(last::tests());
     runner::run(tests, AT_ONCE, include_str!("../policy/skips"))
 }

@@ -342,6 +342,7 @@ const ACTED: &[(Within, &str, &str, &str)] = {
         (Script, "fall", "", "fall 2"),
         (Script, "user", "", "user nobody"),
         (Script, "init_fail", "", "init_fail"),
+        (Script, "check", "", "check tcp 127.0.0.1:80"),
         (Instance, "state", "", "state MASTER"),
         (Instance, "priority", "", "priority 9"),
         (Instance, "interface", "interface a", "interface b"),

@@ -18,6 +18,7 @@ pub mod keywords;
 mod lexer;
 mod notify;
 pub mod places;
+mod probe;
 mod reader;
 mod router;
 mod script;

@@ -441,6 +441,7 @@ mod tests {
                 argv: vec!["/bin/true".into()],
                 user: None,
             },
+            probe: None,
             interval: 2 * S,
             timeout: S,
             weight: Weight::FAULT,

@@ -14,6 +14,7 @@ mod last;
 mod notify;
 mod operate;
 mod protocol;
+mod why;
 
 use std::process::ExitCode;
 use support::runner::{self, Test};
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     tests.extend(notify::tests());
     tests.extend(control::tests());
     tests.extend(operate::tests());
+    tests.extend(why::tests());
     tests.extend(last::tests());
     runner::run(tests, AT_ONCE, include_str!("../policy/skips"))
 }

@@ -1,7 +1,7 @@
 //! The system calls against a real kernel: two network namespaces and a veth pair between them.
 //!
 //! Needs root; without it every test says so and does nothing.
-
+#![allow(clippy::disallowed_methods, clippy::wildcard_enum_match_arm)] // tests may read clocks
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use mainstay::model::addr::{Cidr, Mac, VirtualAddress};

@@ -84,14 +84,18 @@ impl Poller {
 
     /// Blocks until something is readable or the deadline has come; fills `ready` with the tokens.
     ///
-    /// *Allocates* only while `ready` grows. A signal ends the wait with nothing ready.
+    /// *Allocates* only while `ready` grows. A signal does not end it.
     pub fn wait(&mut self, ready: &mut Vec<u64>) -> io::Result<()> {
         ready.clear();
         let mut events = [EpollEvent::empty(); EVENTS];
-        let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
-            Ok(count) => count,
-            Err(Errno::EINTR) => 0,
-            Err(errno) => return Err(errno.into()),
+        let count = loop {
+            match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+                Ok(count) => break count,
+                // Being stopped and continued ends the wait too. To return with nothing ready would
+                // let timers speak before the packets that wait.
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
         };
         for event in events.iter().take(count) {
             if event.data() == TIMER {

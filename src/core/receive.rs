@@ -36,6 +36,21 @@ impl Router {
         if advert.claim == Claim::Release {
             self.stats.counters.pri_zero_rcvd += 1;
         }
+        if self.follows(d.src)
+            && let Some((gap, missed, silent)) =
+                self.peers.get_mut(d.src).and_then(|peer| peer.gap(now))
+        {
+            let from = d.src;
+            self.tell(
+                What::LateAdvert {
+                    from,
+                    gap,
+                    missed,
+                    silent,
+                },
+                cx,
+            );
+        }
         self.note_peer(now, d.src, &advert, differs, cx);
         self.on_advert(now, &advert, d.src, cx);
     }

@@ -168,6 +168,7 @@ async fn serve(
         orders: Orders::default(),
         reloading: VecDeque::new(),
         log_level_until: None,
+        standing: Vec::new(),
         stopping: false,
         engine_gone: None,
     };
@@ -181,11 +182,17 @@ async fn serve(
     service
         .chronicle
         .record(crate::os::clock::now(), Event::new("start", &text));
-    for warning in service
+    // What stands in the file is no event.
+    for warning in service.warnings.clone() {
+        service.log_only(Level::Warn, warning);
+    }
+    // What is lost with a damaged file is shown for as long as this run lasts.
+    service
+        .standing
+        .extend(remarks.iter().chain(&damaged).cloned());
+    for warning in neighbours
         .warnings
-        .clone()
         .into_iter()
-        .chain(neighbours.warnings)
         .chain(remark)
         .chain(remarks)
         .chain(damaged)

@@ -31,6 +31,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_hanging_script_fails_at_its_timeout,
         a_script_that_forks_and_ignores_term_leaves_nothing_behind,
         a_lost_runner_is_replaced_however_often_scripts_run,
+        a_daemon_that_slept_past_a_scripts_timeout_asks_how_it_ended,
         a_healed_partition_leaves_the_higher_address_beside_keepalived,
         a_healed_partition_leaves_the_higher_address_beside_mainstay,
         a_deaf_backup_yields_when_it_hears_again,
@@ -285,6 +286,27 @@ fn with_child_mark(daemon: &Daemon, mark: &str) -> i32 {
     let tree = daemon.main.tree();
     let child = tree.into_iter().find(|pid| is_marked(*pid, mark));
     child.expect("the daemon has such a child")
+}
+
+/// The daemon alone is stopped; meanwhile the script ends well, and nobody is there to hear it.
+fn a_daemon_that_slept_past_a_scripts_timeout_asks_how_it_ended() {
+    need_root();
+    let conf = tracking("/usr/bin/sleep 0.98703", "    interval 2\n    timeout 1.5");
+    let mut p = pair_of(Mainstay, Mainstay, conf, Instance::v3(100));
+    let runs = || {
+        let tree = p.r1.main.tree();
+        tree.into_iter().any(|pid| is_marked(pid, "0.98703"))
+    };
+    wait_until("no run", secs(4.0), || !runs());
+    wait_until("a run", secs(4.0), runs);
+    p.r1.main.signal(Signal::SIGSTOP);
+    watch(secs(3.0));
+    p.r1.main.signal(Signal::SIGCONT);
+    p.returned();
+    watch(secs(1.0));
+    let log = p.r1.main.output();
+    assert!(!log.contains("FAULT STATE"), "{log}");
+    p.r1.term();
 }
 
 /// The master sleeps five seconds; afterwards there is one master again, the better one.

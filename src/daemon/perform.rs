@@ -88,6 +88,8 @@ impl Performer {
             }
             None => {
                 self.names.remove(&link);
+                // One made anew has another number; a virtual address alone opens no port here.
+                self.announcers.remove(&link);
             }
         }
         let (again, rest) = self.wanted.drain(..).partition(|(l, _)| *l == link);

@@ -18,6 +18,7 @@ pub(crate) fn tests() -> Vec<Test> {
         an_address_removed_by_hand_is_put_back,
         a_missing_interface_is_fault_until_it_appears,
         an_interface_made_anew_costs_no_descriptor,
+        an_ipv6_backup_hears_again_after_an_mtu_without_ipv6,
         addresses_carry_what_the_file_says,
         excluded_addresses_are_installed_but_not_advertised,
         a_backup_replaces_a_crashed_keepalived_on_its_own_host,
@@ -168,6 +169,21 @@ fn an_interface_made_anew_costs_no_descriptor() {
     }
     // The one that asks for the status may still be open.
     wait_until("no more descriptors", secs(2.0), || open() <= before);
+}
+
+fn an_ipv6_backup_hears_again_after_an_mtu_without_ipv6() {
+    need_root();
+    let lab = Lab::new(2);
+    let _r1 = lab.start(1, Mainstay, &Conf::one(Instance::six(200)));
+    lab.settle(1, 51, 0.6, 10.0);
+    let r2 = lab.start(2, Mainstay, &Conf::one(Instance::six(100)));
+    r2.wait_state("VI_1", "BACKUP", 5.0);
+    // Linux takes IPv6 off such a link, addresses and groups with it.
+    lab.host(2).ns.ip("link set eth0 mtu 1200\n");
+    r2.wait_state("VI_1", "FAULT", 5.0);
+    lab.host(2).ns.ip("link set eth0 mtu 1500\n");
+    r2.wait_state("VI_1", "BACKUP", 8.0);
+    lab.only(1, 51, 4.0);
 }
 
 fn addresses_carry_what_the_file_says() {

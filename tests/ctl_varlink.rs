@@ -682,10 +682,13 @@ fn acts_reach_the_daemon_with_their_parameters_and_the_caller() {
     assert!(acts.iter().all(|(_, uid)| *uid == own), "{told}");
 }
 
+/// The other side of the test below, which runs this binary again as another user; a run of its own
+/// has nothing to ask.
 #[test]
-#[ignore = "is run by the test below under another user"]
 fn one_call_as_somebody_else() {
-    let dir = std::env::var_os("SOCKET_DIR").expect("told by the test below");
+    let Some(dir) = std::env::var_os("SOCKET_DIR") else {
+        return;
+    };
     let method = std::env::var("CALL").expect("told by the test below");
     let mut raw = Raw::connect(Path::new(&dir));
     println!("{}", raw.call(&json!({ "method": method })));
@@ -718,12 +721,7 @@ fn a_stranger_in_the_group_reads_and_may_not_act() {
                 "--clear-groups",
             ])
             .arg(&copy)
-            .args([
-                "--ignored",
-                "--exact",
-                "--nocapture",
-                "one_call_as_somebody_else",
-            ])
+            .args(["--exact", "--nocapture", "one_call_as_somebody_else"])
             .env("CALL", method)
             .env("SOCKET_DIR", daemon.dir.path())
             .output()

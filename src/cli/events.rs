@@ -7,6 +7,7 @@ use crate::ctl::history;
 use crate::ctl::interface;
 use crate::ctl::reply::EventsReply;
 use crate::model::event::Event;
+use crate::os::clock;
 use clap::Args;
 use serde_json::{Value, json};
 use std::io;
@@ -121,7 +122,7 @@ fn follow(args: &EventsArgs) -> ExitCode {
                 if !std::mem::replace(&mut lost, true) {
                     out::complain(&format!("{error}; waiting for the daemon"));
                 }
-                std::thread::sleep(AGAIN);
+                clock::sleep(AGAIN);
             }
         }
     }

@@ -110,10 +110,10 @@ fn wait(args: &StatusArgs, state: &str) -> Result<bool, Failure> {
                     && !matches!(error, Error::TimedOut(_))
                 {
                     follower = None;
-                    std::thread::sleep(pause.min(LOOK_SOON));
+                    clock::sleep(pause.min(LOOK_SOON));
                 }
             }
-            None => std::thread::sleep(pause.min(LOOK_SOON)),
+            None => clock::sleep(pause.min(LOOK_SOON)),
         }
     }
 }

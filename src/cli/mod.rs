@@ -2,8 +2,10 @@
 
 mod ask;
 mod check;
+mod convert;
 mod events;
 mod explain;
+mod keywords;
 mod log;
 mod neighbours;
 mod orders;
@@ -53,6 +55,10 @@ enum Command {
     ///
     /// Exits with 0 if there are at most notes, 1 with warnings, 2 with errors.
     Check(check::CheckArgs),
+    /// Write a configuration in the other language.
+    ///
+    /// Exits as `check` does; a file with errors is not converted.
+    Convert(convert::ConvertArgs),
     /// Show the running daemon's state.
     ///
     /// With --wait exits with 75 if the state is not reached in time.
@@ -127,6 +133,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => run::main(args),
         Command::Check(args) => check::main(&args),
+        Command::Convert(args) => convert::main(&args),
         Command::Status(args) => status::main(&args),
         Command::Explain(args) => explain::main(&args),
         Command::Why(args) => why::main(&args),

@@ -366,9 +366,9 @@ impl Thread {
         for fact in facts.drain(..) {
             match fact {
                 Fact::Link(seen) => {
-                    let name = seen.is.map(|_| seen.name.clone());
+                    let is = seen.is.map(|flags| (&seen.name, flags.mtu));
                     self.performer
-                        .link_seen(seen.link, name.as_ref(), &self.poller, bridge);
+                        .link_seen(seen.link, is, &self.poller, bridge);
                     self.engine
                         .handle(now, Input::Link(seen), &mut self.actions);
                 }

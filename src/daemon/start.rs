@@ -14,6 +14,7 @@ use crate::model::addr::Cidr;
 use crate::model::event::Event;
 use crate::model::ids::LinkId;
 use crate::model::notice::Level;
+use crate::model::time::Instant;
 use crate::obs::journal::{self, Journal};
 use crate::obs::log::Log;
 use crate::os::hands::Hands;
@@ -159,6 +160,7 @@ async fn serve(
         log,
         engine: service_end,
         runner: Some(runner),
+        runner_at: Instant::ZERO,
         checks: Checks::default(),
         watchers,
         notify: NotifyQueues::default(),

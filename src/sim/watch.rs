@@ -323,7 +323,7 @@ impl Watch {
                 }
             }
             Action::Notify(told) => {
-                if let Told::State(phase) = told.to {
+                if let (Told::State(phase), None) = (told.to, &told.group) {
                     self.told(host, now, &told.settings.name, phase);
                 }
             }

@@ -13,6 +13,7 @@ mod kernel;
 mod last;
 mod notify;
 mod protocol;
+mod reload;
 
 use std::process::ExitCode;
 use support::runner::{self, Test};
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     tests.extend(kernel::tests());
     tests.extend(notify::tests());
     tests.extend(control::tests());
+    tests.extend(reload::tests());
     tests.extend(last::tests());
     runner::run(tests, AT_ONCE, include_str!("../policy/skips"))
 }

@@ -174,7 +174,7 @@ impl Engine {
 
     /// The end of the start's delay and every timer, whichever comes first.
     fn earliest(&mut self) -> Option<Instant> {
-        let timer = self.timers.next();
+        let timer = self.timers.earliest();
         self.opens_at.into_iter().chain(timer).min()
     }
 
@@ -274,7 +274,7 @@ impl Engine {
             self.opens_at = None;
             self.mark_all();
         }
-        if let Some(at) = self.timers.next() {
+        if let Some(at) = self.timers.earliest() {
             self.worst_late = self.worst_late.max(now.since(at));
         }
         let mut due = std::mem::take(&mut self.due);

@@ -65,6 +65,8 @@ pub(super) struct Service {
     pub(super) intents: Intents,
     pub(super) orders: Orders,
     pub(super) reloading: VecDeque<Reloading>,
+    /// Warnings of this run that no reload takes away, for `status`.
+    pub(super) standing: Vec<String>,
     /// When the log returns to the level it was started with.
     pub(super) log_level_until: Option<Instant>,
     pub(super) stopping: bool,
@@ -176,6 +178,7 @@ impl Service {
             ToService::Dispose(plan) => self.reloaded(plan),
             ToService::Snapshot(mut snapshot, reply) => {
                 snapshot.warnings.clone_from(&self.warnings);
+                snapshot.warnings.extend(self.standing.iter().cloned());
                 let unwritten = self.chronicle.unwritten();
                 if unwritten > 0 {
                     snapshot.warnings.push(format!(

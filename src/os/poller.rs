@@ -94,17 +94,21 @@ impl Poller {
     /// Blocks until something is readable or the deadline has come; fills `ready` with the tokens.
     ///
     /// Every readable descriptor is among them, however many there are. *Allocates* only while
-    /// their number grows. A signal ends the wait with nothing ready.
+    /// their number grows. A signal does not end it.
     pub fn wait(&mut self, ready: &mut Vec<u64>) -> io::Result<()> {
         ready.clear();
         if self.watched.get() > self.events.len() {
             let room = self.watched.get().next_power_of_two();
             self.events.resize(room, EpollEvent::empty());
         }
-        let count = match self.epoll.wait(&mut self.events, EpollTimeout::NONE) {
-            Ok(count) => count,
-            Err(Errno::EINTR) => 0,
-            Err(errno) => return Err(errno.into()),
+        let count = loop {
+            match self.epoll.wait(&mut self.events, EpollTimeout::NONE) {
+                Ok(count) => break count,
+                // Being stopped and continued ends the wait too. To return with nothing ready would
+                // let timers speak before the packets that wait.
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
         };
         for event in self.events.iter().take(count) {
             if event.data() == TIMER {

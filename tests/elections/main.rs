@@ -8,6 +8,7 @@ mod scripts;
 mod stalls;
 mod surroundings;
 mod takeover;
+mod what_if;
 
 use mainstay::core::action::Change;
 use mainstay::model::ids::{Family, LinkId};

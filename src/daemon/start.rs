@@ -265,7 +265,7 @@ fn lock(dir: &Path) -> Result<Flock<File>, Failure> {
         .map_err(|e| fail(&e))?;
     let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
         if errno != Errno::EWOULDBLOCK {
-            return fail(&errno);
+            return fail(&errno.into());
         }
         Failure {
             code: code::RUNNING,

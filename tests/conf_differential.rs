@@ -4,6 +4,7 @@
 //! difference stands in [`OURS`] or [`THEIRS`], with its reason.
 //!
 //! `CASES=5000 SEED=7` plays more of them, from another start.
+#![allow(clippy::disallowed_methods, clippy::wildcard_enum_match_arm)] // tests may read clocks
 
 use mainstay::conf::{self, Options, Severity};
 use nix::sched::{CloneFlags, unshare};

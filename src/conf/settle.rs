@@ -192,6 +192,17 @@ fn strict_state(draft: &Draft, start: &mut Start, diags: &mut Diags) {
         diags.push(Diagnostic::warning("strict", span, what));
         start.master = owner;
     }
+    if !owner {
+        diags.push(
+            Diagnostic::note(
+                "strict-accept",
+                draft.span,
+                "strict mode: keepalived drops every packet to the virtual addresses of a router that does not own \
+                 them, so they answer nobody; here they answer",
+            )
+            .help("remove vrrp_strict, or set strict_mode off, if the addresses are to be used on keepalived routers too"),
+        );
+    }
 }
 
 /// What strict mode takes away besides (keepalived.conf(5) vrrp_strict).
@@ -690,7 +701,10 @@ mod tests {
             (r.preempt_delay, r.auth),
             (Duration::ZERO, AuthSettings::None)
         );
-        assert_eq!(codes, ["strict"; 4]);
+        let (first, rest) = codes.split_first().expect("something is said");
+        assert_eq!((*first, rest), ("strict-accept", &["strict"; 4][..]));
+        let (_, codes) = router("vrrp_strict", "priority 255");
+        assert!(codes.is_empty(), "an owner always answers: {codes:?}");
         let (r, _) = router("vrrp_strict", "strict_mode off\ndown_timer_adverts 7");
         assert_eq!((r.strict, r.down_adverts), (false, 7));
         assert!(
@@ -744,7 +758,7 @@ mod tests {
         assert_eq!(try_it("version 3\nno_virtual_ipaddress"), (true, vec![]));
         assert_eq!(
             try_it("strict_mode\nno_virtual_ipaddress"),
-            (false, vec!["no-address"])
+            (false, vec!["strict-accept", "no-address"])
         );
     }
 

@@ -53,6 +53,8 @@ pub struct Engine {
     pub(super) virtuals: HashMap<IpAddr, Vec<RouterId>>,
     index: HashMap<(LinkId, Family, Vrid), Vec<RouterId>>,
     open: HashSet<(LinkId, Family)>,
+    /// Of those, the ones that could not be opened: deaf and dumb, so nobody may serve there.
+    pub(super) deaf: HashSet<(LinkId, Family)>,
     links_moved: bool,
     pub(super) links: Links,
     timers: Timers,
@@ -93,6 +95,7 @@ impl Engine {
             virtuals: HashMap::new(),
             index: HashMap::new(),
             open: HashSet::new(),
+            deaf: HashSet::new(),
             links_moved: false,
             links: Links::default(),
             timers: Timers::default(),
@@ -127,6 +130,7 @@ impl Engine {
                 return;
             }
             Input::Backlog(link) => self.links.backlog(link),
+            Input::Socket { link, family, open } => self.see_socket(link, family, open),
             Input::Tick => self.tick(now, out),
             Input::Link(seen) => self.see_link(now, &seen),
             Input::Address(seen) => self.see_address(now, &seen, out),
@@ -174,7 +178,7 @@ impl Engine {
 
     /// The end of the start's delay and every timer, whichever comes first.
     fn earliest(&mut self) -> Option<Instant> {
-        let timer = self.timers.next();
+        let timer = self.timers.earliest();
         self.opens_at.into_iter().chain(timer).min()
     }
 
@@ -214,7 +218,7 @@ impl Engine {
                 };
                 several.iter().find(meant).copied().unwrap_or(several[0])
             }
-            Some(_) | None => return self.unknown_vrid(d, vrid, out),
+            Some(_) | None => return self.unknown_vrid(now, d, vrid, out),
         };
         let slot = id.0 as usize;
         let Some(Some(router)) = self.routers.get_mut(slot) else {
@@ -225,7 +229,7 @@ impl Engine {
             global: &self.settings.global,
             requests: &mut self.requests,
             seq: &mut self.seq,
-            kept: None,
+            others: None,
             out,
         };
         let grouped = router.group.is_some();
@@ -247,18 +251,21 @@ impl Engine {
         if !self.dirty.is_empty() {
             self.settle(now, out);
         }
+        self.live_check(now, id, out);
     }
 
-    fn unknown_vrid(&mut self, d: &Datagram<'_>, vrid: Vrid, out: &mut Actions) {
+    fn unknown_vrid(&mut self, now: Instant, d: &Datagram<'_>, vrid: Vrid, out: &mut Actions) {
         let tells = self.settings.global.log_unknown_vrids;
         let Some(link) = self.links.get_mut(d.link) else {
             return;
         };
         link.unknown_vrid += 1;
-        if tells && link.first_told(vrid.get()) {
+        link.strangers.hear(now, d);
+        if link.first_told(vrid.get()) {
             let what = What::UnknownVrid {
                 vrid: vrid.get(),
                 from: d.src,
+                aloud: tells,
             };
             out.push(Action::Tell(Box::new(Notice { router: None, what })));
         }
@@ -271,7 +278,7 @@ impl Engine {
             self.opens_at = None;
             self.mark_all();
         }
-        if let Some(at) = self.timers.next() {
+        if let Some(at) = self.timers.earliest() {
             self.worst_late = self.worst_late.max(now.since(at));
         }
         let mut due = std::mem::take(&mut self.due);
@@ -311,7 +318,7 @@ impl Engine {
                 global: &self.settings.global,
                 requests: &mut self.requests,
                 seq: &mut self.seq,
-                kept: None,
+                others: None,
                 out,
             };
             let term = router.term;
@@ -323,6 +330,7 @@ impl Engine {
             if wants {
                 self.member_wants(now, id, out);
             }
+            self.live_check(now, id, out);
             return;
         }
         self.timers.set(Slot::Router(id.0), router.deadline());
@@ -344,6 +352,19 @@ impl Engine {
                     router.announce_again(now);
                 }
             }
+        }
+    }
+
+    fn see_socket(&mut self, link: LinkId, family: Family, open: bool) {
+        let key = (link, family);
+        let news = if open {
+            self.deaf.remove(&key)
+        } else {
+            self.open.contains(&key) && self.deaf.insert(key)
+        };
+        let name = self.links.get(link).map(|l| l.name.clone());
+        if let Some(name) = name.filter(|_| news) {
+            self.mark_interface(&name);
         }
     }
 
@@ -371,7 +392,7 @@ impl Engine {
                 global: &self.settings.global,
                 requests: &mut self.requests,
                 seq: &mut self.seq,
-                kept: None,
+                others: None,
                 out,
             };
             router.on_removed(now, seen.link, seen.cidr, &mut cx);
@@ -411,7 +432,7 @@ impl Engine {
             global: &self.settings.global,
             requests: &mut self.requests,
             seq: &mut self.seq,
-            kept: None,
+            others: None,
             out,
         };
         router.on_answer(now, hint, id, errno, &mut cx);
@@ -473,7 +494,7 @@ impl Engine {
                 global: &self.settings.global,
                 requests: &mut self.requests,
                 seq: &mut self.seq,
-                kept: None,
+                others: None,
                 out,
             };
             router.on_stop(now, Phase::Stopped, Why::Stop, &mut cx);
@@ -509,7 +530,7 @@ impl Engine {
             global: &self.settings.global,
             requests: &mut self.requests,
             seq: &mut self.seq,
-            kept: None,
+            others: None,
             out,
         };
         on(router, &mut cx);
@@ -620,7 +641,7 @@ impl Engine {
                 global: &self.settings.global,
                 requests: &mut self.requests,
                 seq: &mut self.seq,
-                kept: None,
+                others: None,
                 out,
             };
             router.on_facts(now, facts, &mut cx);
@@ -661,6 +682,7 @@ impl Engine {
         for (link, family) in open {
             out.push(Action::Open { link, family });
         }
+        self.deaf.retain(|key| wanted.contains(key));
         self.open = wanted;
     }
 
@@ -672,7 +694,7 @@ impl Engine {
         what: Arc<crate::model::addr::VirtualAddress>,
         out: &mut Actions,
     ) {
-        let id = self.requests.issue_loose();
+        let id = self.requests.issue_loose(what.cidr.addr);
         let cidr = what.cidr;
         out.push(Action::Address {
             id,

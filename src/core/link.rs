@@ -1,5 +1,6 @@
 //! What is believed about each link: flags, addresses, and what was refused on it.
 
+use crate::core::strangers::Strangers;
 use crate::model::addr::{Cidr, is_link_local};
 use crate::model::ids::{Family, LinkId};
 use crate::model::seen::{AddressSeen, LinkFlags};
@@ -26,6 +27,8 @@ pub(super) struct Link {
     told_vrids: [u64; 4],
     pub(super) unknown_vrid: u64,
     pub(super) unreadable: u64,
+    /// Who was heard for VRIDs nobody here has.
+    pub(super) strangers: Strangers,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +51,7 @@ impl Link {
             told_vrids: [0; 4],
             unknown_vrid: 0,
             unreadable: 0,
+            strangers: Strangers::default(),
         }
     }
 

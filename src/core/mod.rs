@@ -24,8 +24,10 @@ mod receive;
 mod router;
 mod serve;
 mod stats;
+mod strangers;
 pub mod timers;
 pub mod tracker;
 mod view;
+mod what_if;
 
 pub use engine::Engine;

@@ -53,6 +53,14 @@ impl Engine {
         force: bool,
         out: &mut Actions,
     ) {
+        if self.router(first).is_some_and(Router::is_leaving) {
+            let why = "a drain is under way".to_owned();
+            out.push(Action::Ordered {
+                id,
+                outcome: Outcome::Refused { why },
+            });
+            return;
+        }
         let mut waits = false;
         for &member in all {
             // One member answers for all.
@@ -192,7 +200,36 @@ impl Router {
             .map(|(addr, p)| format!("{addr} advertises priority {p}, which cannot be outranked"))
     }
 
+    const fn is_leaving(&self) -> bool {
+        matches!(&self.state, State::Active(a) if a.leaving.is_some())
+    }
+
+    /// Ends a drain that is on its way and answers its order; true if there was one.
+    pub(super) fn break_off(&mut self, outcome: Outcome, cx: &mut Cx<'_>) -> bool {
+        let State::Active(a) = &mut self.state else {
+            return false;
+        };
+        let Some(leaving) = a.leaving.take() else {
+            return false;
+        };
+        if let Some(id) = leaving.id {
+            cx.out.push(Action::Ordered { id, outcome });
+        }
+        true
+    }
+
+    /// Another order ends a drain that is on its way: it speaks again at once.
+    fn overrule(&mut self, now: Instant, cx: &mut Cx<'_>) {
+        let why = "another order came before anybody took over".to_owned();
+        if self.break_off(Outcome::Refused { why }, cx)
+            && let State::Active(a) = &mut self.state
+        {
+            a.advert_at = now;
+        }
+    }
+
     fn take_over(&mut self, now: Instant, resumed: bool, cx: &mut Cx<'_>) {
+        self.overrule(now, cx);
         self.term = Some(Term::Takeover);
         if !self.settings.priority.is_owner() {
             self.standing.priority = Priority::contender(254);
@@ -202,13 +239,9 @@ impl Router {
         }
     }
 
-    fn clear_term(&mut self, now: Instant, _cx: &mut Cx<'_>) {
+    fn clear_term(&mut self, now: Instant, cx: &mut Cx<'_>) {
         self.term = None;
         self.forced_out = false;
-        if let State::Active(a) = &mut self.state
-            && a.leaving.take().is_some()
-        {
-            a.advert_at = now;
-        }
+        self.overrule(now, cx);
     }
 }

@@ -11,10 +11,10 @@ use crate::core::garp::GarpRun;
 use crate::core::handover::Pending;
 use crate::core::link::Links;
 use crate::core::peers::Peers;
-use crate::core::places::{Places, Requests};
+use crate::core::places::{Bystanders, Places, Requests};
 use crate::core::serve::find_link;
 use crate::core::stats::Stats;
-use crate::model::addr::{Cidr, VirtualAddress};
+use crate::model::addr::VirtualAddress;
 use crate::model::ids::{Family, LinkId, RouterId, Version};
 use crate::model::notice::{Heard, Notice, Notification, Phase, Told, What, Why};
 use crate::model::order::Outcome;
@@ -23,7 +23,6 @@ use crate::model::settings::{AuthSettings, GlobalSettings, RouterSettings, Trans
 use crate::model::time::Instant;
 use crate::wire::advert::Expect;
 use crate::wire::template::{GROUP4, GROUP6, Spec, Template};
-use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,8 +34,8 @@ pub(super) struct Cx<'a> {
     pub(super) requests: &'a mut Requests,
     /// Number of the last transition of any router.
     pub(super) seq: &'a mut u64,
-    /// Addresses that another router serves after this reload.
-    pub(super) kept: Option<&'a HashSet<(LinkId, Cidr)>>,
+    /// During a reload: what the other routers serve.
+    pub(super) others: Option<&'a Bystanders>,
     pub(super) out: &'a mut Actions,
 }
 
@@ -455,17 +454,21 @@ impl Router {
         cx: &mut Cx<'_>,
     ) {
         let from = self.phase();
+        if self.break_off(Outcome::Done { successor: None }, cx) {
+            self.term = Some(Term::Drained);
+        }
         self.state = next.into();
         let to = self.phase();
         if from == Phase::Active {
             self.stats.counters.release_master += 1;
-            self.places.remove(cx.kept, cx.requests, cx.out);
+            self.places.remove(cx.others, cx.requests, cx.out);
         }
         if to == Phase::Active {
             self.stats.counters.become_master += 1;
             self.send_advert(Claim::Hold(self.standing.priority), cx);
             self.install(cx);
             self.begin_announcing(now);
+            self.peers.moved = true;
         }
         self.since = now;
         self.wants = None;
@@ -476,10 +479,8 @@ impl Router {
 
     /// Yields without a word on the wire: the group does, or a successor was heard.
     pub(super) fn follow(&mut self, now: Instant, why: Why, cx: &mut Cx<'_>) {
-        if let State::Active(Active {
-            leaving: Some(leaving),
-            ..
-        }) = &self.state
+        if let State::Active(a) = &mut self.state
+            && let Some(leaving) = a.leaving.take()
         {
             self.term = Some(Term::Drained);
             if let Some(id) = leaving.id.filter(|_| why != Why::Drained) {
@@ -603,6 +604,7 @@ impl Router {
         by: Option<Arc<str>>,
         cx: &mut Cx<'_>,
     ) {
+        self.peers.moved = true;
         let (version, new) = (self.settings.version, self.standing.priority);
         if let State::Backup(b) = &mut self.state {
             let before = skew_time(version, old.priority, b.adver);
@@ -620,6 +622,7 @@ impl Router {
 
     /// New settings for the same router: state, timers, peers and counters stay.
     pub(super) fn on_settings(&mut self, now: Instant, new: Arc<RouterSettings>, cx: &mut Cx<'_>) {
+        self.peers.moved = true;
         let old = std::mem::replace(&mut self.settings, new);
         // A reload is another chance for a peer that broke the handover.
         self.handover_broken = false;
@@ -643,7 +646,7 @@ impl Router {
         let added = self.places.alter(
             &self.settings,
             if active { Some(&find) } else { None },
-            cx.kept,
+            cx.others,
             cx.requests,
             cx.out,
         );
@@ -671,10 +674,11 @@ impl Router {
     /// The daemon stops, or the instance is gone from the configuration.
     pub(super) fn on_stop(&mut self, now: Instant, to: Phase, why: Why, cx: &mut Cx<'_>) {
         let from = self.phase();
+        self.break_off(Outcome::Done { successor: None }, cx);
         self.release(cx);
         if from == Phase::Active {
             self.stats.counters.release_master += 1;
-            self.places.remove(cx.kept, cx.requests, cx.out);
+            self.places.remove(cx.others, cx.requests, cx.out);
         }
         self.state = State::Init;
         self.since = now;

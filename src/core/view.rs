@@ -1,13 +1,13 @@
 //! The picture of the running state that `status` shows.
 
 use crate::core::engine::Engine;
-use crate::core::fold::{Pull, pull};
 use crate::core::router::Router;
 use crate::core::tracker::Tracker;
 use crate::model::ids::CheckId;
 use crate::model::notice::keepalived_word;
 use crate::model::time::Instant;
-use crate::model::view::{AddressView, CheckView, FORM, LinkView, RouterView, Snapshot, TrackView};
+use crate::model::view::{AddressView, CheckView, FORM, LinkView, RouterView, Snapshot};
+use std::sync::Arc;
 
 impl Engine {
     /// Fills a picture that the asker brought; what the shell knows better is left as it is.
@@ -32,15 +32,22 @@ impl Engine {
         let mut names: Vec<_> = self.by_interface.keys().collect();
         names.sort();
         into.interfaces
-            .extend(names.into_iter().map(|name| match self.links.named(name) {
+            .extend(names.iter().map(|name| match self.links.named(name) {
                 Some(link) => link.view(),
                 None => LinkView {
-                    name: name.clone(),
+                    name: (*name).clone(),
                     index: None,
                     up: false,
                     rejected: Vec::new(),
                 },
             }));
+        let strangers = |name: &&Arc<str>| {
+            let link = self.links.named(name)?;
+            Some(link.strangers.views(now, &link.name))
+        };
+        into.strangers.clear();
+        into.strangers
+            .extend(names.iter().filter_map(strangers).flatten());
         into.engine.worst_late_s = self.worst_late.as_secs_f64();
     }
 
@@ -75,27 +82,10 @@ impl Engine {
                     advertised: p.advertised,
                 })
                 .collect(),
-            tracks: s
-                .tracks
-                .iter()
-                .map(|t| {
-                    let pull = match self.tracker_named(&t.check) {
-                        Some((_, tracker)) => pull(t.weight, t.reverse, tracker.health().up()),
-                        None => Pull::Nothing,
-                    };
-                    TrackView {
-                        script: t.check.clone(),
-                        weight: t.weight.get(),
-                        reverse: t.reverse,
-                        adds: match pull {
-                            Pull::Points(points) => i16::try_from(points).unwrap_or(0),
-                            Pull::Nothing | Pull::Fault => 0,
-                        },
-                        fault: pull == Pull::Fault,
-                    }
-                })
-                .collect(),
+            tracks: self.track_views(r),
             peers: r.peers.views(now),
+            what_if: self.what_if(now, r),
+            intent: None,
             counters: r.stats.view(),
         }
     }

@@ -88,6 +88,37 @@ fn refusal(f: &mut fmt::Formatter<'_>, name: &str, parameters: &Value) -> fmt::R
             f,
             "the running daemon does not know this command ({word}); is it an older version?"
         ),
+        "PermissionDenied" => f.write_str("permission denied: this needs root"),
+        "ConfigRefused" => write!(
+            f,
+            "reload refused, nothing was changed: {}\n{}",
+            parameters["file"].as_str().unwrap_or_default(),
+            parameters["text"].as_str().unwrap_or_default().trim_end()
+        ),
+        "NoSuchInstance" => {
+            let names = parameters["instances"].as_array();
+            let names: Vec<&str> = names
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .collect();
+            let all = names.join(", ");
+            match parameters["instance"].as_str() {
+                Some("") | None => write!(f, "which instance? name one of {all}, or use --all"),
+                Some(name) => write!(f, "no instance {name} (there are: {all})"),
+            }
+        }
+        "Impossible" => f.write_str(parameters["reason"].as_str().unwrap_or("impossible")),
+        "TooManyFollowers" => write!(
+            f,
+            "{} others follow events already; try again",
+            parameters["limit"]
+        ),
+        "InvalidParameter" => write!(
+            f,
+            "the daemon does not take this value of {}",
+            parameters["parameter"].as_str().unwrap_or("a parameter")
+        ),
         "TooManyConnections" => write!(
             f,
             "the daemon serves {} connections already; try again",
@@ -105,27 +136,80 @@ fn refusal(f: &mut fmt::Formatter<'_>, name: &str, parameters: &Value) -> fmt::R
 ///
 /// *Blocks*: at most a few seconds.
 pub fn call(dir: &Path, method: &str, parameters: Value) -> Result<Value, Error> {
-    let trouble = |error| classify(dir, error);
-    let mut stream = connect(dir).map_err(trouble)?;
-    let mut call = json!({"method": method, "parameters": parameters}).to_string();
-    call.push('\0');
-    if let Err(error) = stream.write_all(call.as_bytes())
-        && error.kind() != io::ErrorKind::BrokenPipe
-    {
-        return Err(trouble(error));
-    }
-    // After a broken pipe too: a daemon that closed at once may have said why.
-    let reply = receive(&mut stream).map_err(trouble)?;
-    let mut reply: Value = serde_json::from_slice(&reply).map_err(|error| {
-        Error::BadReply(match reply.len() {
-            0 => "it closed the connection".to_owned(),
-            _ => error.to_string(),
+    call_for(dir, method, parameters, PATIENCE)
+}
+
+/// As [`call`], for methods that take their time: the answer may take so long.
+pub fn call_for(
+    dir: &Path,
+    method: &str,
+    parameters: Value,
+    patience: Duration,
+) -> Result<Value, Error> {
+    let mut follower = Follower::ask(dir, method, parameters, false)?;
+    follower.patience(Some(patience))?;
+    follower.hear()
+}
+
+/// A connection on which a method answers again and again.
+#[derive(Debug)]
+pub struct Follower {
+    stream: UnixStream,
+    dir: PathBuf,
+    /// Bytes of the next reply that came with the last one.
+    rest: Vec<u8>,
+}
+
+impl Follower {
+    /// Calls `method` and asks for more than one reply if `more`.
+    ///
+    /// *Blocks*: at most a few seconds.
+    pub fn ask(dir: &Path, method: &str, parameters: Value, more: bool) -> Result<Self, Error> {
+        let trouble = |error| classify(dir, error);
+        let mut stream = connect(dir).map_err(trouble)?;
+        let mut call = json!({"method": method, "parameters": parameters});
+        if more {
+            call["more"] = Value::Bool(true);
+        }
+        let mut call = call.to_string();
+        call.push('\0');
+        // After a broken pipe too: a daemon that closed at once may have said why.
+        if let Err(error) = stream.write_all(call.as_bytes())
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            return Err(trouble(error));
+        }
+        Ok(Self {
+            stream,
+            dir: dir.to_path_buf(),
+            rest: Vec::new(),
         })
-    })?;
-    let parameters = reply["parameters"].take();
-    match reply["error"].as_str() {
-        Some(name) => Err(Error::Refused(name.to_owned(), parameters)),
-        None => Ok(parameters),
+    }
+
+    /// How long [`Follower::hear`] waits; `None` for ever.
+    pub fn patience(&self, patience: Option<Duration>) -> Result<(), Error> {
+        // Zero would mean for ever.
+        let patience = patience.map(|length| length.max(Duration::from_millis(1)));
+        self.stream
+            .set_read_timeout(patience)
+            .map_err(|error| classify(&self.dir, error))
+    }
+
+    /// Parameters of the next reply.
+    pub fn hear(&mut self) -> Result<Value, Error> {
+        let reply = receive(&mut self.stream, &mut self.rest)
+            .map_err(|error| classify(&self.dir, error))?;
+        let mut reply: Value = serde_json::from_slice(&reply).map_err(|error| {
+            Error::BadReply(match reply.len() {
+                0 => "it closed the connection".to_owned(),
+                _ => error.to_string(),
+            })
+        })?;
+        let parameters = reply["parameters"].take();
+        match reply["error"].as_str() {
+            Some(name) => Err(Error::Refused(name.to_owned(), parameters)),
+            None => Ok(parameters),
+        }
     }
 }
 
@@ -139,8 +223,13 @@ fn connect(dir: &Path) -> io::Result<UnixStream> {
 }
 
 /// One message without its NUL; what came if the connection ended before it.
-fn receive(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
-    let mut reply = Vec::new();
+fn receive(stream: &mut UnixStream, rest: &mut Vec<u8>) -> io::Result<Vec<u8>> {
+    let mut reply = std::mem::take(rest);
+    if let Some(end) = reply.iter().position(|byte| *byte == 0) {
+        *rest = reply.split_off(end + 1);
+        reply.pop();
+        return Ok(reply);
+    }
     let mut chunk = [0; 16 * 1024];
     while (reply.len() as u64) < LONGEST {
         let count = match stream.read(&mut chunk) {
@@ -150,7 +239,10 @@ fn receive(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
             Err(error) => return Err(error),
         };
         let (bytes, end) = match chunk[..count].iter().position(|byte| *byte == 0) {
-            Some(end) => (&chunk[..end], true),
+            Some(end) => {
+                rest.extend_from_slice(&chunk[end + 1..count]);
+                (&chunk[..end], true)
+            }
             None => (&chunk[..count], count == 0),
         };
         reply.extend_from_slice(bytes);

@@ -1,6 +1,5 @@
 //! The Varlink interface: its text, what a call asks for, and the errors.
 
-use crate::model::view::Snapshot;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -10,6 +9,30 @@ pub const SERVICE: &str = "org.varlink.service";
 pub const CONTROL: &str = "dev.mainstay.Control";
 /// The method behind `mainstay status`.
 pub const STATUS: &str = "dev.mainstay.Control.Status";
+
+/// The method behind `mainstay events` and `mainstay why`.
+pub const EVENTS: &str = "dev.mainstay.Control.Events";
+/// The method behind `mainstay neighbours`.
+pub const NEIGHBOURS: &str = "dev.mainstay.Control.Neighbours";
+/// The method behind `mainstay reload`.
+pub const RELOAD: &str = "dev.mainstay.Control.Reload";
+/// The method behind `mainstay drain`.
+pub const DRAIN: &str = "dev.mainstay.Control.Drain";
+/// The method behind `mainstay undrain`.
+pub const UNDRAIN: &str = "dev.mainstay.Control.Undrain";
+/// The method behind `mainstay takeover`.
+pub const TAKEOVER: &str = "dev.mainstay.Control.Takeover";
+/// The method behind `mainstay log`.
+pub const LOG: &str = "dev.mainstay.Control.Log";
+
+/// Events in one reply unless asked otherwise.
+const EVENTS_USUAL: usize = 100;
+/// Events in one reply at the most.
+const EVENTS_MOST: usize = 1024;
+/// The longest a drain, a takeover or a log level may be asked for: ten years.
+const LONGEST: f64 = 315_360_000.0;
+/// The longest reason, in bytes.
+const REASON: usize = 256;
 
 /// Description of [`SERVICE`] in Varlink's language.
 pub const SERVICE_DESCRIPTION: &str = "\
@@ -62,6 +85,85 @@ pub enum Asked {
     Ready(Value),
     /// The running state.
     Status,
+    /// Part of the journal.
+    Events(EventsAsked),
+    /// Every router heard.
+    Neighbours,
+    /// Something that changes the daemon.
+    Act(Act),
+}
+
+/// Which events are asked for.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct EventsAsked {
+    /// Only numbers above this, oldest first; `None` for the newest.
+    pub since: Option<u64>,
+    /// Only of this instance.
+    pub instance: Option<String>,
+    /// Only these kinds; empty for all.
+    pub kinds: Vec<String>,
+    /// Not older than so many seconds.
+    pub age_s: Option<f64>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// What changes the daemon.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Act {
+    /// Read the configuration again.
+    Reload {
+        /// Only say what would change.
+        dry_run: bool,
+    },
+    /// Move away and stay away.
+    Drain {
+        /// Which.
+        whom: Whom,
+        /// For how long, why.
+        term: Term,
+        /// Leave even if nobody takes over.
+        force: bool,
+    },
+    /// End a drain or a takeover.
+    Undrain {
+        /// Which.
+        whom: Whom,
+    },
+    /// Serve now.
+    Takeover {
+        /// Which.
+        whom: Whom,
+        /// For how long, why.
+        term: Term,
+    },
+    /// From which level on the log tells.
+    Log {
+        /// `error`, `warn`, `info` or `debug`.
+        level: String,
+        /// For so many seconds only.
+        for_s: Option<f64>,
+    },
+}
+
+/// Which instances are meant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Whom {
+    /// One instance, or a sync group by its name.
+    One(String),
+    /// The only one there is; an error if there are more.
+    Only,
+    /// Every one.
+    All,
+}
+
+/// How long an operator's intent holds, and why.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Term {
+    /// So many seconds; `None` until it is ended.
+    pub for_s: Option<f64>,
+    /// The reason given.
+    pub reason: Option<String>,
 }
 
 /// Why a call gets no answer.
@@ -81,6 +183,16 @@ pub enum Refusal {
     TooManyConnections(usize),
     /// The engine did not answer in time.
     Busy(String),
+    /// The caller may read and not act.
+    PermissionDenied,
+    /// The file and what is wrong with it.
+    ConfigRefused(String, String),
+    /// No such instance, and those there are.
+    NoSuchInstance(String, Vec<String>),
+    /// It cannot be done.
+    Impossible(String),
+    /// So many follow already.
+    TooManyFollowers(usize),
 }
 
 impl Refusal {
@@ -104,6 +216,19 @@ impl Refusal {
                 (CONTROL, "TooManyConnections", json!({"limit": limit}))
             }
             Self::Busy(reason) => (CONTROL, "Busy", json!({"reason": reason})),
+            Self::PermissionDenied => (SERVICE, "PermissionDenied", json!({})),
+            Self::ConfigRefused(file, text) => (
+                CONTROL,
+                "ConfigRefused",
+                json!({"file": file, "text": text}),
+            ),
+            Self::NoSuchInstance(instance, instances) => (
+                CONTROL,
+                "NoSuchInstance",
+                json!({"instance": instance, "instances": instances}),
+            ),
+            Self::Impossible(reason) => (CONTROL, "Impossible", json!({"reason": reason})),
+            Self::TooManyFollowers(limit) => (CONTROL, "TooManyFollowers", json!({"limit": limit})),
         };
         json!({"error": format!("{interface}.{name}"), "parameters": parameters})
     }
@@ -147,9 +272,131 @@ impl Call {
                 self.only(&[])?;
                 Ok(Asked::Status)
             }
+            (CONTROL, "Events") => {
+                self.only(&["since", "instance", "kinds", "age_s", "limit"])?;
+                Ok(Asked::Events(self.events()?))
+            }
+            (CONTROL, "Neighbours") => {
+                self.only(&[])?;
+                Ok(Asked::Neighbours)
+            }
+            (CONTROL, method @ ("Reload" | "Drain" | "Undrain" | "Takeover" | "Log")) => {
+                self.act(method).map(Asked::Act)
+            }
             (SERVICE | CONTROL, _) => Err(Refusal::MethodNotFound(self.method.clone())),
             _ => Err(Refusal::InterfaceNotFound(interface.to_owned())),
         }
+    }
+
+    fn events(&self) -> Result<EventsAsked, Refusal> {
+        let limit = self.count("limit")?.unwrap_or(EVENTS_USUAL as u64);
+        let kinds = match self.given("kinds") {
+            None => Vec::new(),
+            Some(value) => serde_json::from_value(value.clone())
+                .map_err(|_| Refusal::InvalidParameter("kinds".into()))?,
+        };
+        Ok(EventsAsked {
+            since: self.count("since")?,
+            instance: self.text("instance")?,
+            kinds,
+            age_s: self.seconds("age_s")?,
+            limit: usize::try_from(limit)
+                .unwrap_or(EVENTS_MOST)
+                .clamp(1, EVENTS_MOST),
+        })
+    }
+
+    fn act(&self, method: &str) -> Result<Act, Refusal> {
+        match method {
+            "Reload" => {
+                self.only(&["dry_run"])?;
+                let dry_run = self.flag("dry_run")?;
+                Ok(Act::Reload { dry_run })
+            }
+            "Drain" => {
+                self.only(&["instance", "all", "for_s", "reason", "force"])?;
+                Ok(Act::Drain {
+                    whom: self.whom()?,
+                    term: self.term()?,
+                    force: self.flag("force")?,
+                })
+            }
+            "Undrain" => {
+                self.only(&["instance", "all"])?;
+                Ok(Act::Undrain { whom: self.whom()? })
+            }
+            "Takeover" => {
+                self.only(&["instance", "all", "for_s", "reason"])?;
+                Ok(Act::Takeover {
+                    whom: self.whom()?,
+                    term: self.term()?,
+                })
+            }
+            "Log" => {
+                self.only(&["level", "for_s"])?;
+                let level = self.text("level")?;
+                let known = ["error", "warn", "info", "debug"];
+                let level = level
+                    .filter(|word| known.contains(&word.as_str()))
+                    .ok_or_else(|| Refusal::InvalidParameter("level".into()))?;
+                let for_s = self.seconds("for_s")?;
+                Ok(Act::Log { level, for_s })
+            }
+            _ => Err(Refusal::MethodNotFound(self.method.clone())),
+        }
+    }
+
+    fn whom(&self) -> Result<Whom, Refusal> {
+        match (self.text("instance")?, self.flag("all")?) {
+            (Some(_), true) => Err(Refusal::InvalidParameter("all".into())),
+            (Some(name), false) => Ok(Whom::One(name)),
+            (None, true) => Ok(Whom::All),
+            (None, false) => Ok(Whom::Only),
+        }
+    }
+
+    fn term(&self) -> Result<Term, Refusal> {
+        let reason = self.text("reason")?;
+        if reason.as_ref().is_some_and(|text| text.len() > REASON) {
+            return Err(Refusal::InvalidParameter("reason".into()));
+        }
+        Ok(Term {
+            for_s: self.seconds("for_s")?,
+            reason,
+        })
+    }
+
+    /// A parameter that is there and not null.
+    fn given(&self, name: &str) -> Option<&Value> {
+        let value = self.parameters.as_ref()?.get(name)?;
+        (!value.is_null()).then_some(value)
+    }
+
+    fn read<'a, T>(
+        &'a self,
+        name: &str,
+        read: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>, Refusal> {
+        self.given(name)
+            .map(|value| read(value).ok_or_else(|| Refusal::InvalidParameter(name.to_owned())))
+            .transpose()
+    }
+
+    fn text(&self, name: &str) -> Result<Option<String>, Refusal> {
+        self.read(name, |value| value.as_str().map(str::to_owned))
+    }
+
+    fn flag(&self, name: &str) -> Result<bool, Refusal> {
+        Ok(self.read(name, Value::as_bool)?.unwrap_or(false))
+    }
+
+    fn count(&self, name: &str) -> Result<Option<u64>, Refusal> {
+        self.read(name, Value::as_u64)
+    }
+
+    fn seconds(&self, name: &str) -> Result<Option<f64>, Refusal> {
+        let sound = |s: &f64| s.is_finite() && *s > 0.0 && *s <= LONGEST;
+        self.read(name, |value| value.as_f64().filter(sound))
     }
 
     /// Refuses parameters the method does not have: a mistyped one must not be taken for absent.
@@ -186,11 +433,18 @@ pub fn reply<P: Serialize>(parameters: &P) -> Result<Vec<u8>, Refusal> {
     message(&Reply { parameters }).map_err(|error| Refusal::Busy(error.to_string()))
 }
 
-/// Parameters of the reply to `Status`.
-#[derive(Serialize, Deserialize)]
-pub struct StatusReply {
-    /// The running state.
-    pub snapshot: Snapshot,
+/// One of several successful replies, NUL included.
+pub fn reply_and_more<P: Serialize>(parameters: &P) -> Result<Vec<u8>, Refusal> {
+    #[derive(Serialize)]
+    struct Reply<'a, P> {
+        parameters: &'a P,
+        continues: bool,
+    }
+    message(&Reply {
+        parameters,
+        continues: true,
+    })
+    .map_err(|error| Refusal::Busy(error.to_string()))
 }
 
 /// An object as bytes, NUL included.
@@ -203,7 +457,13 @@ pub fn message<T: Serialize>(object: &T) -> serde_json::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ctl::history::tests::full_event;
     use crate::ctl::render::tests::full_snapshot;
+    use crate::ctl::reply::{
+        Change, EventsReply, LogReply, NeighboursReply, Ordered, OrdersReply, PlanView,
+        ReloadReply, StatusReply,
+    };
+    use std::sync::Arc;
     use zlink_idl::{CustomType, Interface, Type};
 
     fn asked(call: &str) -> Result<Asked, Refusal> {
@@ -356,6 +616,114 @@ mod tests {
         );
     }
 
+    /// Holds what a method answers against its description.
+    fn holds<P: Serialize>(method: &str, answer: &P) {
+        let interface = Interface::try_from(CONTROL_DESCRIPTION).expect("valid Varlink");
+        let described = interface
+            .methods()
+            .find(|known| *known.name() == method)
+            .expect("it is described");
+        let bytes = reply(answer).expect("plain data");
+        let sent: Value = serde_json::from_slice(&bytes[..bytes.len() - 1]).expect("JSON");
+        let sent = sent["parameters"].as_object().expect("an object");
+        for output in described.outputs() {
+            let name = output.name().to_string();
+            let value = sent
+                .get(&name)
+                .unwrap_or_else(|| panic!("{name} is not sent"));
+            hold(&interface, output.ty(), value, &name);
+        }
+        assert_eq!(
+            sent.len(),
+            described.outputs().count(),
+            "{method}: {sent:?}"
+        );
+    }
+
+    #[test]
+    fn every_answer_is_what_its_method_describes() {
+        holds(
+            "Events",
+            &EventsReply {
+                events: vec![Arc::new(full_event())],
+                ..EventsReply::default()
+            },
+        );
+        holds(
+            "Neighbours",
+            &NeighboursReply {
+                neighbours: full_snapshot().strangers,
+            },
+        );
+        let change = || Change {
+            kind: "instance".into(),
+            name: "VI_1".into(),
+            differs: vec!["priority 100 -> 101".into()],
+        };
+        let plan = PlanView {
+            created: vec![change()],
+            changed: vec![change()],
+            removed: vec![change()],
+            untouched: 1,
+            global: vec!["router_id".into()],
+            advice: vec!["beware".into()],
+        };
+        holds(
+            "Reload",
+            &ReloadReply {
+                applied: true,
+                plan,
+                warnings: vec!["w".into()],
+            },
+        );
+        let ordered = OrdersReply {
+            ordered: vec![Ordered {
+                instance: "VI_1".into(),
+                outcome: "done".into(),
+                successor: Some([10, 0, 0, 2].into()),
+                took_s: 0.6,
+                text: "done".into(),
+            }],
+        };
+        for method in ["Drain", "Undrain", "Takeover"] {
+            holds(method, &ordered);
+        }
+        let level = "info".to_owned();
+        let until_s = Some(1.0);
+        holds("Log", &LogReply { level, until_s });
+    }
+
+    #[test]
+    fn parameters_out_of_range_are_refused_by_name() {
+        for (method, parameters, wrong) in [
+            ("Events", r#"{"since":-1}"#, "since"),
+            ("Events", r#"{"kinds":"transition"}"#, "kinds"),
+            ("Events", r#"{"age_s":0}"#, "age_s"),
+            ("Drain", r#"{"for_s":-5}"#, "for_s"),
+            ("Drain", r#"{"for_s":1e300}"#, "for_s"),
+            ("Drain", r#"{"instance":"a","all":true}"#, "all"),
+            ("Drain", r#"{"force":"yes"}"#, "force"),
+            ("Takeover", r#"{"force":true}"#, "force"),
+            ("Log", "{}", "level"),
+            ("Log", r#"{"level":"loud"}"#, "level"),
+        ] {
+            let call = format!(r#"{{"method":"{CONTROL}.{method}","parameters":{parameters}}}"#);
+            assert_eq!(
+                asked(&call),
+                Err(Refusal::InvalidParameter(wrong.into())),
+                "{call}"
+            );
+        }
+        let long = format!(
+            r#"{{"method":"{DRAIN}","parameters":{{"reason":"{}"}}}}"#,
+            "x".repeat(REASON + 1)
+        );
+        assert_eq!(
+            asked(&long),
+            Err(Refusal::InvalidParameter("reason".into()))
+        );
+    }
+
     #[test]
     fn every_described_method_is_answered_and_every_error_described() {
         let mut errors = Vec::new();
@@ -380,6 +748,11 @@ mod tests {
             }
         }
         for refusal in [
+            Refusal::PermissionDenied,
+            Refusal::ConfigRefused(String::new(), String::new()),
+            Refusal::NoSuchInstance(String::new(), Vec::new()),
+            Refusal::Impossible(String::new()),
+            Refusal::TooManyFollowers(0),
             Refusal::InterfaceNotFound(String::new()),
             Refusal::MethodNotFound(String::new()),
             Refusal::InvalidParameter(String::new()),

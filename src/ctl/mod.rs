@@ -2,12 +2,17 @@
 //!
 //! `RUNTIME_DIR/control.sock` speaks Varlink: JSON objects, each ended by a NUL byte. [`server`]
 //! lives in the service thread and asks the daemon for a [`Snapshot`](crate::model::view::Snapshot);
-//! it never learns of the engine. [`client`] and [`render`] belong to the command line.
+//! it never learns of the engine. [`client`], [`render`], [`history`] and [`explain`] belong to
+//! the command line.
 
 pub mod client;
+pub mod explain;
 pub mod frame;
+pub mod history;
 pub mod interface;
+pub mod neighbours;
 pub mod render;
+pub mod reply;
 pub mod server;
 
 /// Name of the socket in the runtime directory.

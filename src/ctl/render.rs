@@ -1,7 +1,8 @@
 //! A snapshot for people: aligned tables, units, nothing left unexplained.
 
+use crate::ctl::explain;
 use crate::model::ids::Family;
-use crate::model::view::{CheckView, Counters, RouterView, Snapshot};
+use crate::model::view::{CheckView, Counters, IntentView, RouterView, Snapshot, TrackView};
 use comfy_table::{ContentArrangement, Table, presets};
 use std::fmt::Write;
 
@@ -28,7 +29,10 @@ pub fn overview(snapshot: &Snapshot, look: Look) -> String {
                 instance.state.clone(),
                 priority(instance),
                 length(instance.since_s),
-                cause(instance),
+                match &instance.intent {
+                    Some(intent) => format!("{} [{}]", cause(instance), term(intent)),
+                    None => cause(instance),
+                },
             ]
         });
         let head = [
@@ -76,6 +80,9 @@ pub fn instance(instance: &RouterView, snapshot: &Snapshot, look: Look) -> Strin
         length(instance.since_s)
     );
     let mut facts: Vec<[String; 2]> = vec![["cause".into(), cause(instance)]];
+    if let Some(intent) = &instance.intent {
+        facts.push(["operator".into(), term(intent)]);
+    }
     for fault in &instance.faults {
         facts.push(["cannot run".into(), fault.clone()]);
     }
@@ -125,18 +132,18 @@ pub fn instance(instance: &RouterView, snapshot: &Snapshot, look: Look) -> Strin
         text += &table(&head, rows, INDENT, look);
     }
     if !instance.tracks.is_empty() {
-        text += "\ntracked scripts\n";
-        let head = ["SCRIPT", "STATE", "RESULTS", "WEIGHT", "EFFECT", "LAST RUN"];
+        text += "\ntracked\n";
+        let head = [
+            "TRACKER", "KIND", "STATE", "RESULTS", "WEIGHT", "EFFECT", "LAST RUN",
+        ];
         let rows = instance.tracks.iter().map(|track| {
-            let script = snapshot
-                .scripts
-                .iter()
-                .find(|script| script.name == track.script);
+            let script = script_of(track, snapshot);
             let reverse = if track.reverse { " reverse" } else { "" };
             vec![
                 track.script.to_string(),
-                script.map_or_else(String::new, |script| script.state.clone()),
-                script.map_or_else(String::new, |script| script.counter.clone()),
+                track.kind.clone(),
+                track.state.clone(),
+                track.counter.clone(),
                 format!("{}{reverse}", track.weight),
                 match (track.fault, track.adds) {
                     (true, _) => "FAULT".to_owned(),
@@ -198,13 +205,13 @@ pub fn instance(instance: &RouterView, snapshot: &Snapshot, look: Look) -> Strin
     text
 }
 
-const INDENT: &str = "  ";
-const RED: &str = "\x1b[31m";
-const GREEN: &str = "\x1b[32m";
-const YELLOW: &str = "\x1b[33m";
+pub(super) const INDENT: &str = "  ";
+pub(super) const RED: &str = "\x1b[31m";
+pub(super) const GREEN: &str = "\x1b[32m";
+pub(super) const YELLOW: &str = "\x1b[33m";
 const CYAN: &str = "\x1b[36m";
 
-fn paint(word: &str, colour: &str, look: Look) -> String {
+pub(super) fn paint(word: &str, colour: &str, look: Look) -> String {
     if look.colour {
         format!("{colour}{word}\x1b[0m")
     } else {
@@ -212,7 +219,7 @@ fn paint(word: &str, colour: &str, look: Look) -> String {
     }
 }
 
-fn state_colour(state: &str) -> &'static str {
+pub(super) fn state_colour(state: &str) -> &'static str {
     match state {
         "MASTER" | "up" => GREEN,
         "BACKUP" => CYAN,
@@ -222,7 +229,7 @@ fn state_colour(state: &str) -> &'static str {
 }
 
 /// Rows below a heading; the column STATE is coloured.
-fn table(
+pub(super) fn table(
     head: &[&str],
     rows: impl Iterator<Item = Vec<String>>,
     indent: &str,
@@ -266,7 +273,7 @@ fn paint_at(line: &str, place: usize, look: Look) -> String {
 }
 
 /// Names and values, the values aligned.
-fn list(facts: &[[String; 2]], look: Look) -> String {
+pub(super) fn list(facts: &[[String; 2]], look: Look) -> String {
     let mut table = bare(INDENT, look);
     for fact in facts {
         table.add_row(fact.iter().map(|cell| printable(cell)).collect::<Vec<_>>());
@@ -302,7 +309,7 @@ fn spaced(table: &mut Table) {
 }
 
 /// Scripts write what they like; a terminal must not obey it.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\n' | '\t' => ' ',
@@ -322,7 +329,7 @@ fn priority(instance: &RouterView) -> String {
 }
 
 /// How the priority in force comes about.
-fn sum(instance: &RouterView) -> String {
+pub(super) fn sum(instance: &RouterView) -> String {
     let base = i32::from(instance.base_priority);
     let priority = i32::from(instance.priority);
     let moved = instance.priority_sum - base;
@@ -368,12 +375,39 @@ fn tracked<'a>(
     instance: &'a RouterView,
     snapshot: &'a Snapshot,
 ) -> impl Iterator<Item = &'a CheckView> {
-    instance.tracks.iter().filter_map(|track| {
-        snapshot
-            .scripts
-            .iter()
-            .find(|script| script.name == track.script)
-    })
+    instance
+        .tracks
+        .iter()
+        .filter_map(|track| script_of(track, snapshot))
+}
+
+fn script_of<'a>(track: &TrackView, snapshot: &'a Snapshot) -> Option<&'a CheckView> {
+    let mut scripts = snapshot.scripts.iter().filter(|_| track.kind == "script");
+    scripts.find(|script| script.name == track.script)
+}
+
+/// `drained 5 min 0 s ago by user 0 for 1 h 55 min more: kernel upgrade`.
+pub(super) fn term(intent: &IntentView) -> String {
+    let what = match intent.what.as_str() {
+        "drain" => "drained",
+        "takeover" => "taken over",
+        other => other,
+    };
+    let mut text = format!(
+        "{what} {} ago by user {}",
+        length(intent.since_s),
+        intent.uid
+    );
+    match intent.left_s {
+        Some(left) => {
+            let _ = write!(text, ", for {} more", length(left));
+        }
+        None => text += ", until undrain",
+    }
+    if let Some(reason) = &intent.reason {
+        let _ = write!(text, ": {reason}");
+    }
+    text
 }
 
 fn yes(is: bool) -> String {
@@ -398,6 +432,15 @@ fn worries(snapshot: &Snapshot) -> Vec<String> {
                     instance.name, address.address
                 ));
             }
+        }
+    }
+    for instance in &snapshot.instances {
+        for what in instance.what_if.iter().filter(|what| what.stuck) {
+            worries.push(format!(
+                "{}: {}",
+                instance.name,
+                explain::stuck(instance, what)
+            ));
         }
     }
     for link in &snapshot.interfaces {
@@ -501,7 +544,9 @@ pub fn length(seconds: f64) -> String {
 #[cfg(test)]
 pub(in crate::ctl) mod tests {
     use super::*;
-    use crate::model::view::{AddressView, EngineView, LinkView, PeerView, TrackView};
+    use crate::model::view::{
+        AddressView, EngineView, LinkView, NeighbourView, PeerView, TrackView, WhatIf,
+    };
 
     /// A snapshot in which every list and option is filled.
     pub(in crate::ctl) fn full_snapshot() -> Snapshot {
@@ -533,6 +578,9 @@ pub(in crate::ctl) mod tests {
                 }],
                 tracks: vec![TrackView {
                     script: "chk".into(),
+                    kind: "script".into(),
+                    state: "down".into(),
+                    counter: "down 1/2".into(),
                     weight: -2,
                     reverse: false,
                     adds: -2,
@@ -549,6 +597,25 @@ pub(in crate::ctl) mod tests {
                     checksum_message: 0,
                     address_mismatch: true,
                 }],
+                what_if: vec![WhatIf {
+                    tracker: "chk".into(),
+                    kind: "script".into(),
+                    failing: true,
+                    priority: 101,
+                    fault: false,
+                    winner: Some([10, 0, 0, 2].into()),
+                    ours: false,
+                    winner_priority: Some(102),
+                    heard_ago_s: Some(3.61),
+                    stuck: false,
+                }],
+                intent: Some(IntentView {
+                    what: "drain".into(),
+                    since_s: 300.0,
+                    left_s: Some(6_900.0),
+                    uid: 0,
+                    reason: Some("kernel upgrade".into()),
+                }),
                 counters: Counters {
                     advert_rcvd: 17,
                     become_master: 1,
@@ -578,6 +645,19 @@ pub(in crate::ctl) mod tests {
                 ..EngineView::default()
             },
             warnings: vec!["lvs: not handled".into()],
+            strangers: vec![NeighbourView {
+                interface: "eth0".into(),
+                vrid: 9,
+                family: Family::V4,
+                source: [10, 0, 0, 7].into(),
+                version: 2,
+                priority: 100,
+                interval_s: 1.0,
+                ago_s: 0.5,
+                adverts: 12,
+                addresses: vec!["10.0.0.99".into()],
+                instance: Some("VI_1".into()),
+            }],
         }
     }
 
@@ -588,7 +668,7 @@ pub(in crate::ctl) mod tests {
         let text = overview(&snapshot, Look::default());
         let expected = "\
 INSTANCE  INTERFACE  VRID  STATE   PRIORITY        SINCE       CAUSE
-VI_1      eth0       51    MASTER  101 (base 103)  3 min 12 s  3 adverts missed, last from 10.0.0.2 (priority 100) 3.610 s ago (advert_timeout)
+VI_1      eth0       51    MASTER  101 (base 103)  3 min 12 s  3 adverts missed, last from 10.0.0.2 (priority 100) 3.610 s ago (advert_timeout) [drained 5 min 0 s ago by user 0, for 1 h 55 min more: kernel upgrade]
 
 SCRIPT  STATE  RESULTS   LAST RUN                                   RUNS  FAILED
 chk     down   down 1/2  failed (exited with status 1) 0.400 s ago  40    2
@@ -613,7 +693,8 @@ warning: lvs: not handled
             "adverts     every 1.000 s from 10.0.0.1; the MASTER's every 2.000 s\n",
             "next        advert in 0.250 s\n",
             "  10.0.0.100/24  eth0       yes        yes\n",
-            "  chk     down   down 1/2  -2      -2      never: not executable\n",
+            "  chk      script  down   down 1/2  -2      -2      never: not executable\n",
+            "operator    drained 5 min 0 s ago by user 0, for 1 h 55 min more: kernel upgrade\n",
             "  chk wrote: no route to host\u{fffd}[2J\n",
             "  10.0.0.2  100       3.610 s ago  2.000 s   17       with pseudo-header  its address list is not ours\n",
             "  became MASTER              1\n",

@@ -6,11 +6,14 @@
 
 use crate::ctl::SOCKET;
 use crate::ctl::frame::{Frames, TooLarge};
-use crate::ctl::interface::{self, Asked, Call, Refusal, StatusReply};
+use crate::ctl::interface::{self, Act, Asked, Call, EventsAsked, Refusal};
+use crate::ctl::neighbours;
+use crate::ctl::reply::{EventsReply, NeighboursReply, StatusReply};
 use crate::model::view::Snapshot;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{Group, geteuid};
+use serde_json::Value;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs::{self, Permissions};
 use std::future::Future;
@@ -18,14 +21,18 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// Who may read if no group is named and this one exists.
 const DEFAULT_GROUP: &str = "mainstay";
+/// Events in one reply to somebody who follows.
+const FOLLOWED: usize = 256;
 /// A path longer than this fits in no socket address.
 const LONGEST_PATH: usize = 107;
 
@@ -33,6 +40,15 @@ const LONGEST_PATH: usize = 107;
 pub trait Answers: Send + Sync + 'static {
     /// The running state, now.
     fn snapshot(&self) -> impl Future<Output = Result<Snapshot, Busy>> + Send;
+
+    /// The part of the journal that is asked for.
+    fn events(&self, asked: &EventsAsked) -> EventsReply;
+
+    /// Number of the newest event, now and whenever it grows.
+    fn newest(&self) -> watch::Receiver<u64>;
+
+    /// Does something for a caller that may; the parameters of the reply. It is to bound its own time.
+    fn act(&self, act: Act, by: Caller) -> impl Future<Output = Result<Value, Refusal>> + Send;
 }
 
 /// Why there is no answer: a sentence for the asker.
@@ -75,6 +91,8 @@ pub struct Limits {
     pub connections: usize,
     /// Of those, kept for callers that may act, so that no reader can lock them out.
     pub reserved: usize,
+    /// Connections that follow events.
+    pub followers: usize,
     /// A connection that says nothing is closed after so long.
     pub idle: Duration,
     /// A call that was begun must be complete after so long.
@@ -91,6 +109,7 @@ impl Default for Limits {
             message: 64 * 1024,
             connections: 32,
             reserved: 4,
+            followers: 8,
             idle: Duration::from_secs(30),
             partial: Duration::from_secs(2),
             write: Duration::from_secs(2),
@@ -185,11 +204,12 @@ impl Server {
     pub async fn serve<A: Answers>(self, answers: A) -> io::Result<()> {
         let listener = UnixListener::from_std(self.listener.try_clone()?)?;
         let answers = Arc::new(answers);
+        let followers = Arc::new(AtomicUsize::new(0));
         let mut talks = JoinSet::new();
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => self.admit(stream, &answers, &mut talks),
+                    Ok((stream, _)) => self.admit(stream, &answers, &followers, &mut talks),
                     // Out of descriptors or memory: the caller stays in the backlog meanwhile.
                     Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
                 },
@@ -198,7 +218,13 @@ impl Server {
         }
     }
 
-    fn admit<A: Answers>(&self, stream: UnixStream, answers: &Arc<A>, talks: &mut JoinSet<()>) {
+    fn admit<A: Answers>(
+        &self,
+        stream: UnixStream,
+        answers: &Arc<A>,
+        followers: &Arc<AtomicUsize>,
+        talks: &mut JoinSet<()>,
+    ) {
         let Ok(caller) = Caller::of(&stream) else {
             return;
         };
@@ -211,7 +237,14 @@ impl Server {
             }
             return;
         }
-        talks.spawn(talk(stream, answers.clone(), self.limits));
+        let talk = Talk {
+            stream,
+            caller,
+            answers: answers.clone(),
+            followers: followers.clone(),
+            limits: self.limits,
+        };
+        talks.spawn(talk.run());
     }
 }
 
@@ -262,29 +295,158 @@ fn choose_group(named: Option<&str>) -> (Option<u32>, Option<String>) {
     }
 }
 
-/// One connection, from the first call to the end.
-async fn talk<A: Answers>(mut stream: UnixStream, answers: Arc<A>, limits: Limits) {
-    let mut frames = Frames::new(limits.message);
-    loop {
-        let call = match hear(&mut stream, &mut frames, &limits).await {
-            Heard::Call(call) => call,
-            Heard::Nonsense(refusal) => {
-                let _ = say(&mut stream, Err(refusal), &limits).await;
+/// One connection.
+struct Talk<A> {
+    stream: UnixStream,
+    caller: Caller,
+    answers: Arc<A>,
+    /// How many connections follow events.
+    followers: Arc<AtomicUsize>,
+    limits: Limits,
+}
+
+/// What a call gets.
+enum Reply {
+    Bytes(Vec<u8>),
+    /// Events, one reply after another.
+    Follow(EventsAsked),
+}
+
+impl<A: Answers> Talk<A> {
+    /// From the first call to the end.
+    async fn run(mut self) {
+        let mut frames = Frames::new(self.limits.message);
+        loop {
+            let call = match hear(&mut self.stream, &mut frames, &self.limits).await {
+                Heard::Call(call) => call,
+                Heard::Nonsense(refusal) => {
+                    let _ = self.say(Err(refusal)).await;
+                    return;
+                }
+                Heard::End => return,
+            };
+            let oneway = call.oneway == Some(true);
+            let reply = match call.asked() {
+                // What only reads is of no use to somebody who wants no reply.
+                Ok(Asked::Ready(_) | Asked::Status | Asked::Events(_) | Asked::Neighbours)
+                    if oneway =>
+                {
+                    continue;
+                }
+                Ok(asked) => self.answer(asked, call.more == Some(true)).await,
+                Err(refusal) => Err(refusal),
+            };
+            let bytes = match reply {
+                Ok(Reply::Follow(asked)) => {
+                    self.follow(asked).await;
+                    return;
+                }
+                Ok(Reply::Bytes(bytes)) => Ok(bytes),
+                Err(refusal) => Err(refusal),
+            };
+            if !oneway && self.say(bytes).await.is_err() {
                 return;
             }
-            Heard::End => return,
-        };
-        let oneway = call.oneway == Some(true);
-        let reply = match call.asked() {
-            Ok(Asked::Ready(parameters)) => interface::reply(&parameters),
-            // Nobody wants to know.
-            Ok(Asked::Status) if oneway => continue,
-            Ok(Asked::Status) => status(&*answers, &limits).await,
-            Err(refusal) => Err(refusal),
-        };
-        if !oneway && say(&mut stream, reply, &limits).await.is_err() {
-            return;
         }
+    }
+
+    async fn answer(&self, asked: Asked, more: bool) -> Result<Reply, Refusal> {
+        let bytes = match asked {
+            Asked::Ready(parameters) => interface::reply(&parameters),
+            Asked::Status => {
+                let snapshot = self.snapshot().await?;
+                interface::reply(&StatusReply { snapshot })
+            }
+            Asked::Events(asked) if more => return Ok(Reply::Follow(asked)),
+            Asked::Events(asked) => interface::reply(&self.answers.events(&asked)),
+            Asked::Neighbours => {
+                let neighbours = neighbours::of(&self.snapshot().await?);
+                interface::reply(&NeighboursReply { neighbours })
+            }
+            Asked::Act(_) if !self.caller.may_act => Err(Refusal::PermissionDenied),
+            Asked::Act(act) => interface::reply(&self.answers.act(act, self.caller).await?),
+        };
+        bytes.map(Reply::Bytes)
+    }
+
+    /// The running state.
+    async fn snapshot(&self) -> Result<Snapshot, Refusal> {
+        match timeout(self.limits.answer, self.answers.snapshot()).await {
+            Ok(Ok(snapshot)) => Ok(snapshot),
+            Ok(Err(Busy(reason))) => Err(Refusal::Busy(reason)),
+            Err(_) => Err(Refusal::Busy(format!(
+                "the engine did not answer within {} s",
+                self.limits.answer.as_secs_f32()
+            ))),
+        }
+    }
+
+    /// Sends what there is and then what comes, until the caller leaves or stops reading.
+    async fn follow(&mut self, mut asked: EventsAsked) {
+        let limit = self.limits.followers;
+        let Some(_place) = Place::take(&self.followers, limit) else {
+            let _ = self.say(Err(Refusal::TooManyFollowers(limit))).await;
+            return;
+        };
+        let mut newest = self.answers.newest();
+        let mut first = true;
+        loop {
+            newest.borrow_and_update();
+            let mut reply = self.answers.events(&asked);
+            // Since when the next reply goes on: a full one may have left some for it.
+            let full = reply.events.len() >= asked.limit && asked.since.is_some();
+            let upto = match reply.events.last() {
+                Some(event) if full => event.seq,
+                Some(_) | None => reply.last,
+            };
+            asked.since = Some(upto);
+            asked.age_s = None;
+            if first || !reply.events.is_empty() || reply.lost > 0 {
+                if first && asked.limit < FOLLOWED {
+                    asked.limit = FOLLOWED;
+                }
+                first = false;
+                reply.last = reply.last.max(upto);
+                let bytes = interface::reply_and_more(&reply);
+                if self.say(bytes).await.is_err() {
+                    return;
+                }
+            }
+            if full {
+                continue;
+            }
+            let mut byte = [0];
+            tokio::select! {
+                changed = newest.changed() => if changed.is_err() { return },
+                // A caller that follows has nothing more to say: it left, or breaks the protocol.
+                _ = self.stream.read(&mut byte) => return,
+            }
+        }
+    }
+
+    /// Writes a reply; an error means that the connection is of no more use.
+    async fn say(&mut self, reply: Result<Vec<u8>, Refusal>) -> io::Result<()> {
+        let bytes = match reply {
+            Ok(bytes) => bytes,
+            Err(refusal) => interface::message(&refusal.reply())?,
+        };
+        timeout(self.limits.write, self.stream.write_all(&bytes)).await?
+    }
+}
+
+/// A follower's place; given back when dropped.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(places: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
+        let place = Self(places.clone());
+        (places.fetch_add(1, Ordering::Relaxed) < limit).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -323,31 +485,6 @@ async fn hear(stream: &mut UnixStream, frames: &mut Frames, limits: &Limits) -> 
         }
     };
     timeout(limits.partial, whole).await.unwrap_or(Heard::End)
-}
-
-/// The running state as a reply.
-async fn status<A: Answers>(answers: &A, limits: &Limits) -> Result<Vec<u8>, Refusal> {
-    match timeout(limits.answer, answers.snapshot()).await {
-        Ok(Ok(snapshot)) => interface::reply(&StatusReply { snapshot }),
-        Ok(Err(Busy(reason))) => Err(Refusal::Busy(reason)),
-        Err(_) => Err(Refusal::Busy(format!(
-            "the engine did not answer within {} s",
-            limits.answer.as_secs_f32()
-        ))),
-    }
-}
-
-/// Writes a reply; an error means that the connection is of no more use.
-async fn say(
-    stream: &mut UnixStream,
-    reply: Result<Vec<u8>, Refusal>,
-    limits: &Limits,
-) -> io::Result<()> {
-    let bytes = match reply {
-        Ok(bytes) => bytes,
-        Err(refusal) => interface::message(&refusal.reply())?,
-    };
-    timeout(limits.write, stream.write_all(&bytes)).await?
 }
 
 #[cfg(test)]
@@ -439,6 +576,15 @@ mod tests {
     impl Answers for Never {
         async fn snapshot(&self) -> Result<Snapshot, Busy> {
             std::future::pending().await
+        }
+        fn events(&self, _: &EventsAsked) -> EventsReply {
+            EventsReply::default()
+        }
+        fn newest(&self) -> watch::Receiver<u64> {
+            watch::channel(0).1
+        }
+        async fn act(&self, _: Act, _: Caller) -> Result<Value, Refusal> {
+            Err(Refusal::Impossible("a test".into()))
         }
     }
 

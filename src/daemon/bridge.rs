@@ -8,8 +8,9 @@ use crate::core::plan::Plan;
 use crate::model::ids::{CheckId, RunId};
 use crate::model::notice::{Notice, Notification};
 use crate::model::order::{Order, Outcome};
-use crate::model::seen::Verdict;
+use crate::model::seen::{TrackedSeen, Verdict};
 use crate::model::settings::CheckSettings;
+use crate::model::time::Instant;
 use crate::model::view::Snapshot;
 use crate::os::handover::Handover;
 use crate::os::poller::Bell;
@@ -31,6 +32,8 @@ pub(super) enum ToEngine {
         verdict: Verdict,
         stderr: Arc<str>,
     },
+    /// A tracked file or process.
+    Tracked(TrackedSeen),
     /// A reload.
     Plan(Box<Plan>),
     /// Fill this and send it back.
@@ -44,8 +47,8 @@ pub(super) enum ToEngine {
 /// From the engine to the service thread.
 #[derive(Debug)]
 pub(super) enum ToService {
-    /// For the log.
-    Tell(Box<Notice>),
+    /// For the log and the journal, with the time at which it happened.
+    Tell(Instant, Box<Notice>),
     /// For the notify programs.
     Notify(Box<Notification>),
     /// Start a script.
@@ -132,7 +135,7 @@ impl EngineEnd {
 
     /// Takes a message; it leaves with [`EngineEnd::flush`].
     pub(super) fn push(&mut self, message: ToService) {
-        if matches!(message, ToService::Tell(_)) {
+        if matches!(message, ToService::Tell(..)) {
             if self.notices >= NOTICES {
                 self.dropped += 1;
                 return;

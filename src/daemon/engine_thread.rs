@@ -18,6 +18,7 @@ use crate::os::netlink::{Drained, Events, Fact};
 use crate::os::poller::{Bell, Poller};
 use crate::os::rt;
 use crate::os::vrrp_socket::{BATCH, Batch};
+use nix::sys::signal::SigSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ const WAKE_LIMIT: usize = 4096;
 const FACT_LIMIT: usize = 1024;
 /// Packets that come faster than this are let collect for so long: waking costs more than reading.
 const FAST: Duration = Duration::from_micros(100);
-const COLLECT: Duration = Duration::from_micros(250);
+const COLLECT: Duration = Duration::from_micros(100);
 /// A stop waits so long for the kernel's answers.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -51,6 +52,8 @@ pub(super) struct Birth {
 
 /// Runs until stopped; whatever goes wrong is said over the bridge.
 pub(super) fn run(birth: Birth) {
+    // Signals are the service thread's.
+    let _ = SigSet::all().thread_block();
     let Birth {
         settings,
         process,
@@ -151,6 +154,7 @@ impl Thread {
         bridge: &mut EngineEnd,
     ) -> Result<(), String> {
         self.resync(bridge)?;
+        self.take_tracked(bridge);
         let left: Vec<_> = left
             .iter()
             .map(|e| (e.link, e.name.clone(), e.cidr))
@@ -165,13 +169,26 @@ impl Thread {
         Ok(())
     }
 
+    /// What is tracked was looked at before this thread was started; the rest waits its turn.
+    fn take_tracked(&mut self, bridge: &EngineEnd) {
+        let mut messages = std::mem::take(&mut self.messages);
+        bridge.take(&mut messages);
+        for message in messages {
+            if let ToEngine::Tracked(seen) = message {
+                let input = Input::Tracked(seen);
+                self.engine.handle(clock::now(), input, &mut self.actions);
+            } else {
+                self.messages.push(message);
+            }
+        }
+    }
+
     fn run(&mut self, answers: &Bell, bridge: &mut EngineEnd) -> Result<(), String> {
         let mut ready: Vec<u64> = Vec::with_capacity(64);
         loop {
-            let deadline = match (self.engine.next_deadline(), self.stop_by) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
+            let others = [self.stop_by, self.performer.retry_at()];
+            let deadline = self.engine.next_deadline();
+            let deadline = others.into_iter().flatten().chain(deadline).min();
             self.poller
                 .arm(deadline)
                 .map_err(|e| format!("cannot arm the timer: {e}"))?;
@@ -191,6 +208,7 @@ impl Thread {
             if talked {
                 self.listen(answers, bridge)?;
             }
+            self.performer.retry(clock::now(), &self.poller, bridge);
             self.engine
                 .handle(clock::now(), Input::Tick, &mut self.actions);
             self.act(bridge);
@@ -306,6 +324,10 @@ impl Thread {
                 };
                 self.engine.handle(now, input, &mut self.actions);
             }
+            ToEngine::Tracked(seen) => {
+                self.engine
+                    .handle(now, Input::Tracked(seen), &mut self.actions);
+            }
             ToEngine::Order(order) => {
                 self.engine
                     .handle(now, Input::Order(order), &mut self.actions);
@@ -344,9 +366,9 @@ impl Thread {
         for fact in facts.drain(..) {
             match fact {
                 Fact::Link(seen) => {
-                    let name = seen.is.map(|_| seen.name.clone());
+                    let is = seen.is.map(|flags| (&seen.name, flags.mtu));
                     self.performer
-                        .link_seen(seen.link, name.as_ref(), &self.poller, bridge);
+                        .link_seen(seen.link, is, &self.poller, bridge);
                     self.engine
                         .handle(now, Input::Link(seen), &mut self.actions);
                 }
@@ -368,6 +390,13 @@ impl Thread {
             &mut self.hands,
             bridge,
         );
+        if !self.performer.sockets.is_empty() {
+            for (link, family, open) in std::mem::take(&mut self.performer.sockets) {
+                let input = Input::Socket { link, family, open };
+                self.engine.handle(clock::now(), input, &mut self.actions);
+            }
+            self.act(bridge);
+        }
         bridge.flush();
     }
 }
@@ -377,7 +406,8 @@ fn tell(bridge: &mut EngineEnd, level: Level, text: String) {
         level,
         text: Arc::from(text),
     };
-    bridge.push(ToService::Tell(Box::new(Notice { router: None, what })));
+    let notice = Box::new(Notice { router: None, what });
+    bridge.push(ToService::Tell(clock::now(), notice));
 }
 
 /// At the end there is no adverts to be late for: wait until the last words are handed over.

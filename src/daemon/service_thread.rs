@@ -1,20 +1,28 @@
 //! Everything slow: signals, scripts, notify programs, log, control socket, reload.
 
 use crate::core::action;
-use crate::core::plan::diff;
-use crate::ctl::server::{Answers, Busy, Server};
+use crate::ctl::interface::Refusal;
+use crate::ctl::reply::LogReply;
+use crate::ctl::server::{Caller, Server};
 use crate::daemon::RunOptions;
 use crate::daemon::bridge::{ServiceEnd, ToEngine, ToService};
-use crate::daemon::config;
+use crate::daemon::chronicle::{self, Chronicle};
+use crate::daemon::desk::{Ask, Desk, ReplyTo};
+use crate::daemon::intents::Intents;
+use crate::daemon::orders::Orders;
+use crate::daemon::reload::Reloading;
+use crate::model::event::{Event, Evidence};
 use crate::model::notice::{Level, Notice, What};
 use crate::model::settings::Settings;
-use crate::model::view::Snapshot;
-use crate::obs::log::Log;
+use crate::model::time::Instant;
+use crate::obs::log::{Log, Threshold};
 use crate::os::{clock, rt};
 use crate::scripts::checks::Checks;
 use crate::scripts::handle::Runner;
 use crate::scripts::notify::{NotifyQueues, Outbox};
 use crate::scripts::protocol::{Kind, Reply, Request, Signal};
+use crate::scripts::watch::{News, Watchers};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,11 +30,9 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
-/// An asker waits so long for the engine.
-const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 /// A lost runner is started again after so long.
 const RUNNER_AGAIN: Duration = Duration::from_secs(1);
 /// Our own binary, also after the file was replaced.
@@ -49,27 +55,22 @@ pub(super) struct Service {
     pub(super) log: Log,
     pub(super) engine: ServiceEnd,
     pub(super) runner: Option<Runner>,
+    /// When a lost runner is started again.
+    pub(super) runner_at: Instant,
     pub(super) checks: Checks,
+    pub(super) watchers: Watchers,
     pub(super) notify: NotifyQueues,
     pub(super) outbox: Outbox,
+    pub(super) chronicle: Chronicle,
+    pub(super) intents: Intents,
+    pub(super) orders: Orders,
+    pub(super) reloading: VecDeque<Reloading>,
+    /// Warnings of this run that no reload takes away, for `status`.
+    pub(super) standing: Vec<String>,
+    /// When the log returns to the level it was started with.
+    pub(super) log_level_until: Option<Instant>,
     pub(super) stopping: bool,
     pub(super) engine_gone: Option<Option<String>>,
-}
-
-/// Asks the service loop for pictures of the state.
-#[derive(Debug)]
-struct Pictures(mpsc::Sender<oneshot::Sender<Box<Snapshot>>>);
-
-impl Answers for Pictures {
-    async fn snapshot(&self) -> Result<Snapshot, Busy> {
-        let (reply, answer) = oneshot::channel();
-        let busy = || Busy("the engine did not answer in time".to_owned());
-        self.0.try_send(reply).map_err(|_| busy())?;
-        match timeout(ANSWER_LIMIT, answer).await {
-            Ok(Ok(snapshot)) => Ok(*snapshot),
-            Ok(Err(_)) | Err(_) => Err(busy()),
-        }
-    }
 }
 
 impl Service {
@@ -81,34 +82,44 @@ impl Service {
     ) -> io::Result<End> {
         let mut bell = UnixStream::from_std(bell)?;
         let (ask, mut asked) = mpsc::channel(16);
-        tokio::spawn(server.serve(Pictures(ask)));
+        let desk = Desk {
+            asks: ask,
+            chronicle: self.chronicle.clone(),
+        };
+        tokio::spawn(server.serve(desk));
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
+        let mut second = interval(Duration::from_secs(1));
+        second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Vec::with_capacity(64);
         let mut drain = [0u8; 64];
+        let mut engine_lives = true;
         loop {
             let pause = self.notify.next_deadline().map(|at| at.since(clock::now()));
             let has_runner = self.runner.is_some();
+            // A fixed time: a wait begun anew with every message would never end among busy scripts.
+            let absence = self.runner_at.since(clock::now());
             tokio::select! {
                 biased;
-                _ = bell.read(&mut drain) => {
+                rung = bell.read(&mut drain), if engine_lives => {
+                    // Its end would be read again and again, and nobody else would have a turn.
+                    engine_lives = matches!(rung, Ok(1..));
                     self.engine.take(&mut heard);
                     for message in heard.drain(..) {
                         self.take(message);
                     }
                 }
                 reply = next_reply(&mut self.runner), if has_runner => self.reply(reply),
-                () = sleep(RUNNER_AGAIN), if !has_runner => self.start_runner(),
-                Some(reply) = asked.recv() => {
-                    self.engine.send(ToEngine::Snapshot(Box::default(), reply));
-                }
+                news = self.watchers.next() => self.hear(news),
+                () = sleep(absence), if !has_runner => self.start_runner(),
+                Some(ask) = asked.recv() => self.asked(ask),
                 _ = terminate.recv() => self.stop("SIGTERM"),
                 _ = interrupt.recv() => self.stop("SIGINT"),
-                _ = hangup.recv() => self.reload(),
-                () = sleep(pause.unwrap_or(Duration::from_secs(1))) => {
+                _ = hangup.recv() => self.reload(false, &HashMap::new(), None, None),
+                _ = second.tick() => self.each_second(),
+                () = sleep(pause.unwrap_or(Duration::from_secs(60))) => {
                     let now = clock::now();
-                    self.log.settle(now);
                     self.notify.tick(now, &mut self.outbox);
                     self.send_out();
                 }
@@ -116,6 +127,10 @@ impl Service {
             if let Some(end) = &self.engine_gone
                 && (end.is_some() || self.notify.idle() || self.notify_is_late())
             {
+                if end.is_none() {
+                    let event = Event::new("stopped", "everything is given back");
+                    self.chronicle.record(clock::now(), event);
+                }
                 return Ok(match end.clone() {
                     None => End::Stopped,
                     Some(error) => End::Broken(error),
@@ -134,7 +149,7 @@ impl Service {
     fn take(&mut self, message: ToService) {
         let now = clock::now();
         match message {
-            ToService::Tell(notice) => self.log.tell(now, &notice),
+            ToService::Tell(at, notice) => self.tell(at, &notice),
             ToService::Notify(notification) => {
                 self.notify.push(now, *notification, &mut self.outbox);
                 self.send_out();
@@ -159,15 +174,18 @@ impl Service {
                 let request = self.checks.stop(run, how);
                 self.ask_runner(request);
             }
-            ToService::Ordered { id, outcome } => {
-                self.say(Level::Info, format!("order {id}: {outcome}"));
-            }
-            ToService::Dispose(plan) => {
-                drop(plan);
-                rt::trim();
-            }
+            ToService::Ordered { id, outcome } => self.ordered(id, &outcome),
+            ToService::Dispose(plan) => self.reloaded(plan),
             ToService::Snapshot(mut snapshot, reply) => {
                 snapshot.warnings.clone_from(&self.warnings);
+                snapshot.warnings.extend(self.standing.iter().cloned());
+                let unwritten = self.chronicle.unwritten();
+                if unwritten > 0 {
+                    snapshot.warnings.push(format!(
+                        "{unwritten} events are missing in the journal's file: it could not be written"
+                    ));
+                }
+                self.show_intents(&mut snapshot);
                 // Whoever asked may have gone.
                 let _ = reply.send(snapshot);
             }
@@ -175,12 +193,17 @@ impl Service {
                 rt::trim();
                 // Without a service manager there is nobody to tell.
                 let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+                self.resume(None);
             }
             ToService::Stopped => {
                 self.engine_gone = Some(None);
                 self.notify.begin_stop(now);
             }
-            ToService::Broken(error) => self.engine_gone = Some(Some(error)),
+            ToService::Broken(error) => {
+                let event = Event::new("broken", &format!("the engine cannot go on: {error}"));
+                self.chronicle.record(now, event);
+                self.engine_gone = Some(Some(error));
+            }
         }
     }
 
@@ -198,6 +221,7 @@ impl Service {
         match reply {
             None => {
                 self.runner = None;
+                self.runner_at = clock::now() + RUNNER_AGAIN;
                 self.say(
                     Level::Warn,
                     "the runner process is gone; starting it again".to_owned(),
@@ -246,10 +270,13 @@ impl Service {
                 self.notify.lost(clock::now(), &mut self.outbox);
                 self.send_out();
             }
-            Err(error) => self.say(
-                Level::Warn,
-                format!("cannot start the runner process: {error}"),
-            ),
+            Err(error) => {
+                self.runner_at = clock::now() + RUNNER_AGAIN;
+                self.say(
+                    Level::Warn,
+                    format!("cannot start the runner process: {error}"),
+                );
+            }
         }
     }
 
@@ -266,9 +293,27 @@ impl Service {
             let text = Arc::from(result.to_string());
             let what = What::Text { level, text };
             let router = Some(result.instance.clone());
+            self.chronicle
+                .record(clock::now(), chronicle::of_notify(&result));
             self.log.tell(clock::now(), &Notice { router, what });
         }
         self.outbox = out;
+    }
+
+    // ---- what is tracked without a program -------------------------------------------------------
+
+    fn hear(&mut self, news: News) {
+        match news {
+            News::Seen(seen) => self.engine.send(ToEngine::Tracked(seen)),
+            News::Say { level, text } => self.say(level, text),
+        }
+    }
+
+    /// Tells the engine what is known by now, so that its next decision rests on it.
+    pub(super) fn tell_tracked(&mut self) {
+        while let Some(news) = self.watchers.try_next() {
+            self.hear(news);
+        }
     }
 
     // ---- orders ----------------------------------------------------------------------------------
@@ -279,53 +324,90 @@ impl Service {
         }
         self.stopping = true;
         self.say(Level::Info, format!("stopping ({by})"));
+        let event = Event::new("stop", &format!("stopping ({by})"));
+        self.chronicle.record(clock::now(), event);
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         self.engine.send(ToEngine::Stop);
     }
 
-    /// Reads the file again; whatever is wrong with it, the running state stays.
-    fn reload(&mut self) {
-        if self.stopping {
-            return;
-        }
-        let stamp = clock::now().as_nanos() / 1_000;
-        let _ = sd_notify::notify(&[
-            sd_notify::NotifyState::Reloading,
-            sd_notify::NotifyState::Custom(&format!("MONOTONIC_USEC={stamp}")),
-        ]);
-        match config::read(&self.options) {
-            Err(refusal) => {
-                let file = self.options.file.display();
-                self.say(
-                    Level::Warn,
-                    format!(
-                        "reload refused, nothing was changed: {file}\n{}",
-                        refusal.text
-                    ),
-                );
+    /// What the control socket asks for.
+    fn asked(&mut self, ask: Ask) {
+        match ask {
+            Ask::Snapshot(reply) => {
+                self.engine.send(ToEngine::Snapshot(Box::default(), reply));
             }
-            Ok(config) => {
-                for warning in &config.warnings {
-                    self.say(Level::Warn, warning.clone());
-                }
-                self.warnings = config.warnings;
-                let plan = diff(&self.settings, config.settings.clone());
-                self.say(Level::Info, format!("reload: {plan}"));
-                self.settings = config.settings;
-                self.engine.send(ToEngine::Plan(Box::new(plan)));
-            }
+            Ask::Reload {
+                dry_run,
+                states,
+                by,
+                reply,
+            } => self.reload(dry_run, &states, by, Some(reply)),
+            Ask::Order(order) => self.take_order(order),
+            Ask::Log {
+                level,
+                for_s,
+                by,
+                reply,
+            } => self.set_level(&level, for_s, by, reply),
         }
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     }
 
-    pub(super) fn say(&mut self, level: Level, text: String) {
-        let notice = Notice {
-            router: None,
-            what: What::Text {
-                level,
-                text: Arc::from(text),
-            },
+    /// What is looked at once a second.
+    fn each_second(&mut self) {
+        let now = clock::now();
+        self.log.settle(now);
+        self.keep_orders();
+        if self.log_level_until.is_some_and(|until| now >= until) {
+            self.log_level_until = None;
+            let level = self.options.log.level;
+            self.log.set_level(level);
+            self.say(Level::Info, format!("log level is {} again", level.word()));
+        }
+    }
+
+    fn set_level(&mut self, word: &str, for_s: Option<f64>, by: Caller, reply: ReplyTo<LogReply>) {
+        let Some(level) = Threshold::of(word) else {
+            let _ = reply.send(Err(Refusal::InvalidParameter("level".to_owned())));
+            return;
         };
+        let length = for_s.and_then(|s| Duration::try_from_secs_f64(s).ok());
+        self.log_level_until = length.map(|length| clock::now() + length);
+        self.log.set_level(level);
+        let text = format!("log level is {word} by user {}", by.uid);
+        self.log_only(Level::Info, text.clone());
+        let event = Event::new("log_level", &text).with(Evidence {
+            uid: Some(by.uid),
+            outcome: Some(level.word().into()),
+            length_s: for_s,
+            ..Evidence::default()
+        });
+        self.chronicle.record(clock::now(), event);
+        let _ = reply.send(Ok(LogReply {
+            level: word.to_owned(),
+            until_s: for_s,
+        }));
+    }
+
+    /// Tells log and journal of a notice.
+    fn tell(&mut self, at: Instant, notice: &Notice) {
+        if let Some(event) = Event::of(notice) {
+            self.chronicle.record(at, event);
+        }
+        self.log.tell(clock::now(), notice);
+    }
+
+    /// A line of our own: to the log, and to the journal if it is a warning.
+    pub(super) fn say(&mut self, level: Level, text: String) {
+        let text = Arc::from(text);
+        let what = What::Text { level, text };
+        self.tell(clock::now(), &Notice { router: None, what });
+    }
+
+    /// A line of our own that the journal has in another form.
+    pub(super) fn log_only(&mut self, level: Level, text: String) {
+        let text = Arc::from(text);
+        let what = What::Text { level, text };
+        let notice = Notice { router: None, what };
         self.log.tell(clock::now(), &notice);
     }
 }

@@ -4,6 +4,7 @@
 //! nothing but `std` and serde derives.
 
 pub mod addr;
+pub mod event;
 pub mod ids;
 pub mod notice;
 pub mod order;

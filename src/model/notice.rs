@@ -139,6 +139,11 @@ pub enum Why {
         /// Which.
         link: Arc<str>,
     },
+    /// There is no socket for adverts on the interface.
+    NoSocket {
+        /// Which.
+        link: Arc<str>,
+    },
     /// The kernel refused an address.
     AddressRefused {
         /// Which.
@@ -210,6 +215,7 @@ impl Why {
             Self::LinkDown { .. } => "interface_down",
             Self::LinkAbsent { .. } => "interface_absent",
             Self::NoAddress { .. } => "no_address",
+            Self::NoSocket { .. } => "no_socket",
             Self::AddressRefused { .. } => "vip_refused",
             Self::AddressLost { .. } => "vip_lost",
             Self::LinkUp { .. } => "interface_up",
@@ -246,6 +252,7 @@ impl Why {
             | Self::LinkDown { .. }
             | Self::LinkAbsent { .. }
             | Self::NoAddress { .. }
+            | Self::NoSocket { .. }
             | Self::AddressRefused { .. }
             | Self::AddressLost { .. }
             | Self::LinkUp { .. }
@@ -303,6 +310,12 @@ impl fmt::Display for Why {
             Self::LinkDown { link } => write!(f, "interface {link} is down"),
             Self::LinkAbsent { link } => write!(f, "interface {link} does not exist"),
             Self::NoAddress { link } => write!(f, "interface {link} has no usable address"),
+            Self::NoSocket { link } => {
+                write!(
+                    f,
+                    "no socket for adverts could be opened on interface {link}"
+                )
+            }
             Self::AddressRefused { cidr, errno } => {
                 let error = std::io::Error::from_raw_os_error(*errno);
                 write!(f, "the kernel refused {cidr}: {error}")
@@ -457,6 +470,34 @@ pub enum What {
         vrid: u8,
         /// From whom.
         from: IpAddr,
+        /// `log_unknown_vrids`: worth a warning.
+        aloud: bool,
+    },
+    /// An advert of the Active router came late, or some before it did not come.
+    LateAdvert {
+        /// From whom.
+        from: IpAddr,
+        /// Since the one before it.
+        gap: Duration,
+        /// So many did not come.
+        missed: u32,
+        /// Like it before this one that were counted and not told.
+        silent: u64,
+    },
+    /// If this tracker failed, nobody who was heard would take over.
+    NoFailover {
+        /// Which.
+        tracker: Arc<str>,
+        /// Our effective priority now.
+        from: u8,
+        /// What it would be.
+        to: u8,
+        /// The best of the others.
+        peer: IpAddr,
+        /// Its priority.
+        theirs: u8,
+        /// How long ago it was heard.
+        ago: Duration,
     },
     /// The peer's address list is not ours; the advert is heeded all the same.
     AddressMismatch {
@@ -527,6 +568,37 @@ pub enum What {
 }
 
 impl What {
+    /// The kind as one stable word.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Entering { .. } => "transition",
+            Self::GroupSync { .. } => "group_sync",
+            Self::GroupEntering { .. } => "group_transition",
+            Self::HandoverOff { .. } => "handover_off",
+            Self::Priority { .. } => "priority",
+            Self::Check { up: true, .. } => "script_up",
+            Self::Check { up: false, .. } => "script_down",
+            Self::CheckExit { .. } => "script_exit",
+            Self::CheckBusy { .. } => "script_busy",
+            Self::LowerAdvert { .. } => "lower_advert",
+            Self::SameAddress { .. } => "same_address",
+            Self::Rejected { .. } => "advert_refused",
+            Self::UnknownVrid { .. } => "unknown_vrid",
+            Self::NoFailover { .. } => "no_failover",
+            Self::LateAdvert { .. } => "advert_late",
+            Self::AddressMismatch { .. } => "address_mismatch",
+            Self::ChecksumForm { .. } => "checksum_form",
+            Self::NoLinkLocal { .. } => "no_link_local",
+            Self::Interval { .. } => "interval",
+            Self::Restored { .. } => "address_restored",
+            Self::Refused { .. } => "address_refused",
+            Self::Scrubbed { .. } => "address_scrubbed",
+            Self::Stalled { .. } => "stall",
+            Self::Reloaded { .. } => "reload",
+            Self::Text { .. } => "text",
+        }
+    }
+
     /// How loud it is.
     pub const fn level(&self) -> Level {
         match self {
@@ -537,6 +609,7 @@ impl What {
             | Self::Scrubbed { .. }
             | Self::Reloaded { .. }
             | Self::CheckExit { .. }
+            | Self::LateAdvert { .. }
             | Self::Interval { .. } => Level::Info,
             Self::Check { up: true, .. } => Level::Info,
             Self::Check { up: false, .. }
@@ -544,7 +617,8 @@ impl What {
             | Self::LowerAdvert { .. }
             | Self::SameAddress { .. }
             | Self::Rejected { .. }
-            | Self::UnknownVrid { .. }
+            | Self::UnknownVrid { aloud: true, .. }
+            | Self::NoFailover { .. }
             | Self::AddressMismatch { .. }
             | Self::ChecksumForm { .. }
             | Self::NoLinkLocal { .. }
@@ -552,6 +626,7 @@ impl What {
             | Self::Refused { .. }
             | Self::HandoverOff { .. }
             | Self::Stalled { .. } => Level::Warn,
+            Self::UnknownVrid { aloud: false, .. } => Level::Debug,
             Self::Text { level, .. } => *level,
         }
     }
@@ -650,9 +725,36 @@ impl fmt::Display for What {
                     Ok(())
                 }
             }
-            Self::UnknownVrid { vrid, from } => {
+            Self::UnknownVrid { vrid, from, .. } => {
                 write!(f, "advert for unknown VRID {vrid} from {from}")
             }
+            Self::LateAdvert {
+                from,
+                gap,
+                missed,
+                silent,
+            } => {
+                write!(f, "advert from {from} came {} after the last", Human(*gap))?;
+                if *missed > 0 {
+                    write!(f, ": {missed} missing")?;
+                }
+                if *silent > 0 {
+                    write!(f, " ({silent} more gaps before)")?;
+                }
+                Ok(())
+            }
+            Self::NoFailover {
+                tracker,
+                from,
+                to,
+                peer,
+                theirs,
+                ago,
+            } => write!(
+                f,
+                "if {tracker} fails we go {from} -> {to}, {peer} has {theirs} (heard {} ago): no failover",
+                Human(*ago)
+            ),
             Self::AddressMismatch { from, difference } => write!(
                 f,
                 "{from} advertises other addresses than ours ({difference}); heeded all the same"

@@ -24,6 +24,9 @@ pub struct Snapshot {
     pub engine: EngineView,
     /// Warnings that stand: keywords not acted on, scripts that cannot be used.
     pub warnings: Vec<String>,
+    /// Routers heard for VRIDs that nobody here has.
+    #[serde(default)]
+    pub strangers: Vec<NeighbourView>,
 }
 
 /// One virtual router.
@@ -69,8 +72,55 @@ pub struct RouterView {
     pub tracks: Vec<TrackView>,
     /// Routers heard for this VRID.
     pub peers: Vec<PeerView>,
+    /// What would come of each tracker failing now, the others staying as they are.
+    #[serde(default)]
+    pub what_if: Vec<WhatIf>,
+    /// What an operator asked of it, if that is in force.
+    #[serde(default)]
+    pub intent: Option<IntentView>,
     /// Counters.
     pub counters: Counters,
+}
+
+/// What would come of one tracker failing.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct WhatIf {
+    /// The tracker.
+    pub tracker: Arc<str>,
+    /// `script`, `interface`, `file` or `process`.
+    pub kind: String,
+    /// It has failed already: this is how things stand.
+    pub failing: bool,
+    /// Effective priority then.
+    pub priority: u8,
+    /// The instance would be in FAULT.
+    pub fault: bool,
+    /// Who would be MASTER by what was last heard: an address, or nobody that is known.
+    pub winner: Option<IpAddr>,
+    /// We would.
+    pub ours: bool,
+    /// The winner's priority.
+    pub winner_priority: Option<u8>,
+    /// Seconds since the winner was heard, if it is another router.
+    pub heard_ago_s: Option<f64>,
+    /// The failure takes priority or service away from a router that serves, and yet nobody that was
+    /// heard would take over.
+    pub stuck: bool,
+}
+
+/// An operator's drain or takeover.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct IntentView {
+    /// `drain` or `takeover`.
+    pub what: String,
+    /// Seconds since it was asked.
+    pub since_s: f64,
+    /// Seconds until it ends by itself.
+    pub left_s: Option<f64>,
+    /// The user who asked.
+    pub uid: u32,
+    /// The reason that was given.
+    pub reason: Option<Arc<str>>,
 }
 
 /// One virtual address.
@@ -86,11 +136,20 @@ pub struct AddressView {
     pub advertised: bool,
 }
 
-/// A tracked script as one router sees it.
+/// A tracked thing as one router sees it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TrackView {
-    /// Script.
+    /// Name of the script, interface, file or process.
     pub script: Arc<str>,
+    /// `script`, `interface`, `file` or `process`.
+    #[serde(default)]
+    pub kind: String,
+    /// `pending`, `up`, `down`, `unusable`, or the number in a file.
+    #[serde(default)]
+    pub state: String,
+    /// Credit or progress of a script: `up 3/5`.
+    #[serde(default)]
+    pub counter: String,
     /// Weight in force here.
     pub weight: i16,
     /// Reversed.
@@ -180,6 +239,7 @@ pub struct EngineView {
 
 /// Counters of one virtual router (names after keepalived's statistics).
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counters {
     /// Valid adverts heard.
     pub advert_rcvd: u64,
@@ -216,6 +276,33 @@ pub struct Counters {
     /// Refused adverts by reason.
     #[serde(with = "by_name")]
     pub rejected: Vec<(String, u64)>,
+}
+
+/// One router heard for a VRID, ours or somebody else's.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct NeighbourView {
+    /// On which interface.
+    pub interface: Arc<str>,
+    /// VRID.
+    pub vrid: u8,
+    /// Family.
+    pub family: Family,
+    /// Its address.
+    pub source: IpAddr,
+    /// Version of the protocol.
+    pub version: u8,
+    /// Last priority heard.
+    pub priority: u8,
+    /// Its interval in seconds.
+    pub interval_s: f64,
+    /// Seconds since it was heard.
+    pub ago_s: f64,
+    /// Adverts heard.
+    pub adverts: u64,
+    /// The addresses it advertises; empty if they are not known.
+    pub addresses: Vec<String>,
+    /// Our instance with this VRID; `None` if nobody here has it.
+    pub instance: Option<Arc<str>>,
 }
 
 /// What an empty snapshot is filled with first.

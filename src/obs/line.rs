@@ -55,7 +55,7 @@ impl Line {
     /// A notice with whatever fields it has.
     pub(super) fn of(notice: &Notice) -> Self {
         let mut line = Self::text(notice.to_string());
-        line.event = Some(event(&notice.what).to_owned());
+        line.event = Some(notice.what.word().to_owned());
         line.instance = notice.router.as_deref().map(str::to_owned);
         match &notice.what {
             What::Entering {
@@ -88,7 +88,12 @@ impl Line {
             What::Check { name, .. } | What::CheckExit { name, .. } | What::CheckBusy { name } => {
                 line.script = Some(name.to_string());
             }
-            What::LowerAdvert { from, .. }
+            What::NoFailover { tracker, peer, .. } => {
+                line.script = Some(tracker.to_string());
+                line.peer = Some(peer.to_string());
+            }
+            What::LateAdvert { from, .. }
+            | What::LowerAdvert { from, .. }
             | What::SameAddress { from }
             | What::Rejected { from, .. }
             | What::UnknownVrid { from, .. }
@@ -177,35 +182,6 @@ pub(super) const fn level(notice: Level) -> tracing::Level {
         Level::Debug => tracing::Level::DEBUG,
         Level::Info => tracing::Level::INFO,
         Level::Warn => tracing::Level::WARN,
-    }
-}
-
-/// The kind of a notice as one stable word.
-const fn event(what: &What) -> &'static str {
-    match what {
-        What::Entering { .. } => "transition",
-        What::GroupSync { .. } => "group_sync",
-        What::GroupEntering { .. } => "group_transition",
-        What::HandoverOff { .. } => "handover_off",
-        What::Priority { .. } => "priority",
-        What::Check { up: true, .. } => "script_up",
-        What::Check { up: false, .. } => "script_down",
-        What::CheckExit { .. } => "script_exit",
-        What::CheckBusy { .. } => "script_busy",
-        What::LowerAdvert { .. } => "lower_advert",
-        What::SameAddress { .. } => "same_address",
-        What::Rejected { .. } => "advert_refused",
-        What::UnknownVrid { .. } => "unknown_vrid",
-        What::AddressMismatch { .. } => "address_mismatch",
-        What::ChecksumForm { .. } => "checksum_form",
-        What::NoLinkLocal { .. } => "no_link_local",
-        What::Interval { .. } => "interval",
-        What::Restored { .. } => "address_restored",
-        What::Refused { .. } => "address_refused",
-        What::Scrubbed { .. } => "address_scrubbed",
-        What::Stalled { .. } => "stall",
-        What::Reloaded { .. } => "reload",
-        What::Text { .. } => "text",
     }
 }
 

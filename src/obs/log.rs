@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{Registry, reload};
 
 /// How the log is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +35,34 @@ pub enum Threshold {
     Debug,
 }
 
+impl Threshold {
+    /// Its name on the command line.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+
+    /// By its name.
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::Error, Self::Warn, Self::Info, Self::Debug]
+            .into_iter()
+            .find(|level| level.word() == word)
+    }
+
+    const fn filter(self) -> LevelFilter {
+        match self {
+            Self::Error => LevelFilter::ERROR,
+            Self::Warn => LevelFilter::WARN,
+            Self::Info => LevelFilter::INFO,
+            Self::Debug => LevelFilter::DEBUG,
+        }
+    }
+}
+
 /// What the command line says about the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LogOptions {
@@ -56,6 +85,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub struct Log {
     sink: Sink,
     recent: Vec<Recent>,
+    level: Option<reload::Handle<LevelFilter, Registry>>,
 }
 
 /// A line that was written a moment ago.
@@ -79,24 +109,30 @@ impl Log {
             // Our own choice must not stop the daemon where the journal cannot be reached.
             None => start(default_format()).or_else(|_| start(Format::Plain))?,
         };
-        let level = match options.level {
-            Threshold::Error => LevelFilter::ERROR,
-            Threshold::Warn => LevelFilter::WARN,
-            Threshold::Info => LevelFilter::INFO,
-            Threshold::Debug => LevelFilter::DEBUG,
-        };
+        let (level, handle) = reload::Layer::new(options.level.filter());
         let subscriber = tracing_subscriber::registry()
             .with(level)
             .with(sink.clone());
         tracing::subscriber::set_global_default(subscriber)
             .map_err(|_| io::Error::other("the log was started already"))?;
-        Ok(Self::over(sink))
+        let mut log = Self::over(sink);
+        log.level = Some(handle);
+        Ok(log)
+    }
+
+    /// From now on tells from this level on.
+    pub fn set_level(&self, level: Threshold) {
+        if let Some(handle) = &self.level {
+            // It fails only when the subscriber is gone, and with it every line.
+            let _ = handle.reload(level.filter());
+        }
     }
 
     fn over(sink: Sink) -> Self {
         Self {
             sink,
             recent: Vec::with_capacity(REMEMBERED),
+            level: None,
         }
     }
 

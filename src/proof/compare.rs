@@ -437,3 +437,153 @@ impl Leaders {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::proof::help::{codes, file, findings};
+
+    /// Two routers that differ in these lines.
+    fn pair(a: &str, b: &str) -> [String; 2] {
+        [
+            file("-20", &format!("priority 101\n{a}")),
+            file("-20", &format!("priority 90\n{b}")),
+        ]
+    }
+
+    #[track_caller]
+    fn only(files: &[String], expected: &str) {
+        let all = findings(files);
+        assert_eq!(all.len(), 1, "{all:#?}");
+        assert!(all[0].contains(expected), "{all:#?}");
+    }
+
+    #[test]
+    fn sound_routers_have_nothing_to_be_told() {
+        assert_eq!(codes(&pair("", "")), [] as [&str; 0]);
+        let unicast = pair(
+            "unicast_src_ip 10.0.0.1\n unicast_peer {\n 10.0.0.2\n }",
+            "unicast_src_ip 10.0.0.2\n unicast_peer {\n 10.0.0.1\n }",
+        );
+        assert_eq!(codes(&unicast), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn what_keeps_routers_from_hearing_each_other_is_an_error() {
+        only(
+            &pair("version 2", "version 3"),
+            "r2 15 Error version-differs: version 3 here, 2 on r1",
+        );
+        only(
+            &pair("advert_int 1", "advert_int 2"),
+            "r2 15 Error interval-differs: advert_int 2 here, 1 on r1",
+        );
+        let auth =
+            |pass: &str| format!("authentication {{\n auth_type PASS\n auth_pass {pass}\n }}");
+        only(&pair(&auth("a"), &auth("b")), "r2 15 Error auth-differs");
+        assert_eq!(codes(&pair(&auth("a"), &auth("a"))), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn another_interval_in_version_3_is_followed() {
+        let v3 = |n| format!("version 3\n advert_int {n}");
+        only(
+            &pair(&v3("1"), &v3("2")),
+            "r2 16 Warning interval-differs: advert_int 2 here, 1 on r1 (r1.conf:16)",
+        );
+    }
+
+    #[test]
+    fn one_address_under_two_identifiers_or_ways_is_an_error() {
+        let mut files = pair("", "");
+        files[1] = files[1].replace("virtual_router_id 51", "virtual_router_id 52");
+        only(
+            &files,
+            "r2 7 Error vrid-differs: 10.0.0.9 belongs to VRID 51 on r1 (r1.conf:7), but to VRID 52 here",
+        );
+        let files = pair(
+            "",
+            "unicast_src_ip 10.0.0.2\n unicast_peer {\n 10.0.0.1\n }",
+        );
+        only(
+            &files,
+            "r2 16 Error transport-differs: r1 sends by multicast",
+        );
+    }
+
+    #[test]
+    fn lists_of_addresses_are_compared_without_their_order() {
+        let with = |list: &str| file("-20", "priority 90").replace("10.0.0.9/24", list);
+        let first =
+            || file("-20", "priority 101").replace("10.0.0.9/24", "10.0.0.9/24\n10.0.0.8/24");
+        assert_eq!(
+            codes(&[first(), with("10.0.0.8/24\n10.0.0.9/24")]),
+            [] as [&str; 0]
+        );
+        only(
+            &[first(), with("10.0.0.7/24\n10.0.0.9/24")],
+            "r2 8 Warning addresses-differ: other addresses than on r1 (r1.conf:8): without 10.0.0.8; also 10.0.0.7",
+        );
+        only(
+            &[first(), with("10.0.0.8/32\n10.0.0.9/24")],
+            "10.0.0.8/32 here, 10.0.0.8/24 on r1",
+        );
+    }
+
+    #[test]
+    fn unicast_routers_must_name_each_other() {
+        let files = pair(
+            "unicast_src_ip 10.0.0.1\n unicast_peer {\n 10.0.0.2\n }",
+            "unicast_src_ip 10.0.0.2\n unicast_peer {\n 10.0.0.3\n }",
+        );
+        only(
+            &files,
+            "r2 16 Error missing-peer: r1 with 10.0.0.1 (r1.conf:15) is no peer here",
+        );
+        let files = pair("mcast_src_ip 10.0.0.1", "mcast_src_ip 10.0.0.1");
+        only(
+            &files,
+            "r2 15 Error same-source: 10.0.0.1 is the source of r1 too (r1.conf:15)",
+        );
+    }
+
+    #[test]
+    fn two_masters_are_a_note_and_two_owners_a_warning() {
+        only(
+            &pair("state MASTER", "state MASTER"),
+            "r2 15 Note two-masters",
+        );
+        let owner = || file("0", "priority 255");
+        let all = codes(&[owner(), owner()]);
+        assert!(all.contains(&"r2 two-owners".to_owned()), "{all:?}");
+    }
+
+    #[test]
+    fn an_instance_without_a_partner_is_noted() {
+        let more = "vrrp_instance W {\n interface eth0\n virtual_router_id 9\n virtual_ipaddress { 10.0.0.5/24 }\n}\n";
+        let mut files = pair("", "");
+        files[0].push_str(more);
+        only(&files, "Note alone: only r1 has VRID 9 (IPv4)");
+        assert_eq!(codes(&files[..1]), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn members_of_a_sync_group_need_one_leader() {
+        let grouped = |v: u8, w: u8| {
+            let instance = |name: &str, vrid: u8, priority: u8| {
+                format!(
+                    "vrrp_instance {name} {{\n interface eth0\n virtual_router_id {vrid}\n priority {priority}\n \
+                     virtual_ipaddress {{ 10.0.0.{vrid}/24 }}\n}}\n"
+                )
+            };
+            let (v, w) = (instance("V", 1, v), instance("W", 2, w));
+            format!("{v}{w}vrrp_sync_group G {{\n group {{ V W }}\n}}\n")
+        };
+        assert_eq!(
+            codes(&[grouped(100, 100), grouped(90, 90)]),
+            [] as [&str; 0]
+        );
+        let said = findings(&[grouped(100, 90), grouped(90, 100)]);
+        assert_eq!(said.len(), 2, "{said:#?}");
+        assert!(said[0].starts_with("r1 13 Warning group-disagrees: the members of this sync group disagree: r1 leads V, r2 leads W"), "{said:#?}");
+    }
+}

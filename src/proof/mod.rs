@@ -306,3 +306,64 @@ fn view(field: Field<'_>, heard: bool) -> Option<Group> {
         cases: field.cases,
     })
 }
+
+#[cfg(test)]
+mod help {
+    //! What tests of this room need.
+
+    use super::*;
+    use crate::conf::{Options, load_str};
+
+    /// One file: `global` stands above an instance with VRID 51 and these lines; it tracks `chk`.
+    pub(super) fn file(weight: &str, lines: &str) -> String {
+        format!(
+            "vrrp_script chk {{\n script /bin/true\n weight {weight}\n}}\nvrrp_instance V {{\n interface eth0\n \
+             virtual_router_id 51\n virtual_ipaddress {{\n  10.0.0.9/24\n }}\n track_script {{\n  chk\n }}\n{lines}\n}}\n"
+        )
+    }
+
+    /// Proves files named `r1.conf`, `r2.conf` ...: `NODE LINE CODE: TEXT | HELP` of each finding.
+    pub(super) fn findings(files: &[String]) -> Vec<String> {
+        let loaded: Vec<Loaded> = files
+            .iter()
+            .enumerate()
+            .map(|(i, text)| load_str(&format!("r{}.conf", i + 1), text, &Options::default()))
+            .collect();
+        let nodes: Vec<Node<'_>> = loaded
+            .iter()
+            .enumerate()
+            .map(|(i, l)| {
+                Node::of_file(&format!("r{}", i + 1), l)
+                    .unwrap_or_else(|| panic!("refused: {:?}", l.diagnostics))
+            })
+            .collect();
+        let proof = prove(&nodes);
+        let mut out = Vec::new();
+        for ((node, list), loaded) in nodes.iter().zip(&proof.findings).zip(&loaded) {
+            for d in list {
+                out.push(format!(
+                    "{} {} {:?} {}: {} | {}",
+                    node.name,
+                    loaded.sources.line_of(d.span),
+                    d.severity,
+                    d.code,
+                    d.text,
+                    d.help.as_deref().unwrap_or(""),
+                ));
+            }
+        }
+        out
+    }
+
+    /// The codes alone, with their nodes.
+    pub(super) fn codes(files: &[String]) -> Vec<String> {
+        let word = |line: &String, n: usize| {
+            let word = line.split(' ').nth(n).unwrap_or("");
+            word.trim_end_matches(':').to_owned()
+        };
+        findings(files)
+            .iter()
+            .map(|line| format!("{} {}", word(line, 0), word(line, 3)))
+            .collect()
+    }
+}

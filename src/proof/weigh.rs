@@ -485,3 +485,214 @@ fn nobody(field: &Field<'_>, findings: &mut Findings<'_>) {
     let d = Diagnostic::note("nobody-left", span, what).help(help);
     findings.push(member.node, entry_of(d, entry));
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::proof::help::{codes, file, findings};
+
+    #[track_caller]
+    fn one(files: &[String]) -> String {
+        let all = findings(files);
+        assert_eq!(all.len(), 1, "{all:#?}");
+        all.into_iter().next().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_weight_that_is_too_small_is_mended_with_numbers() {
+        let pair = |weight| [file(weight, "priority 101"), file("-2", "priority 90")];
+        assert_eq!(
+            one(&pair("-2")),
+            "r1 3 Warning weight-too-small: weight -2: when chk fails the priority goes from 101 to 99, but r2 has 90 \
+             (r2.conf:14): the address never moves | use at least weight -12 (101 to 89), or weight 0, which hands over \
+             whatever the priorities are"
+        );
+        assert!(one(&pair("-11")).contains("a tie moves nothing | use at least weight -12 "));
+        assert_eq!(codes(&pair("-12")), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_weight_that_is_added_must_bridge_the_gap_on_both() {
+        let pair = |w| [file(w, "priority 150"), file(w, "priority 100")];
+        let said = findings(&pair("20"));
+        assert!(said[0].starts_with("r1 3 Warning weight-too-small: weight 20: when chk fails the priority goes from 170 to 150, but r2 has 120"), "{said:?}");
+        assert!(
+            said[0].contains("| use at least weight 51 on all routers of the group"),
+            "{said:?}"
+        );
+        assert_eq!(codes(&pair("51")), [] as [&str; 0]);
+        assert_eq!(codes(&pair("50")), ["r1 weight-too-small"]);
+        let one_sided = [file("20", "priority 150"), file("0", "priority 100")];
+        let said = findings(&one_sided);
+        assert!(
+            said[0].contains("| lower the base priority here by at least 51,"),
+            "{said:?}"
+        );
+        let mended = [file("20", "priority 99"), file("0", "priority 100")];
+        assert_eq!(codes(&mended), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_reversed_weight_keeps_its_word_in_the_remedy() {
+        let pair = |w| [file(w, "priority 101"), file("0", "priority 90")];
+        let said = one(&pair("2 reverse"));
+        assert!(said.contains("when chk succeeds"), "{said}");
+        assert!(
+            said.contains("use at least weight 12 reverse (101 to 89)"),
+            "{said}"
+        );
+        assert_eq!(codes(&pair("12 reverse")), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn several_small_weights_together_may_be_enough() {
+        let second = "vrrp_script two {\n script /bin/true\n weight -6\n}\n";
+        let lines = "priority 100\n track_script {\n  two\n }";
+        let pair = |priority: u8| {
+            [
+                format!("{second}{}", file("-6", lines)),
+                file("0", &format!("priority {priority}")),
+            ]
+        };
+        assert_eq!(
+            codes(&pair(90)),
+            ["r1 weight-not-alone", "r1 weight-not-alone"]
+        );
+        let said = findings(&pair(90));
+        assert!(
+            said[0].contains("Note") && said[0].contains("use at least weight -11 (100 to 89)"),
+            "{said:?}"
+        );
+        assert_eq!(
+            codes(&pair(88)),
+            ["r1 weight-too-small", "r1 weight-too-small"]
+        );
+        assert_eq!(codes(&pair(95)), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn nopreempt_that_blocks_is_told_where_it_stands() {
+        let pair = |w| {
+            [
+                file(w, "priority 101"),
+                file("-20", "priority 90\n nopreempt"),
+            ]
+        };
+        let said = one(&pair("-20"));
+        assert!(said.starts_with("r2 15 Warning nopreempt-blocks: nopreempt: when chk fails on r1 (r1.conf:11) it goes from 101 to 81, below 90 here"), "{said}");
+        assert!(
+            said.contains("| remove nopreempt here, or give chk weight 0 on r1"),
+            "{said}"
+        );
+        assert_eq!(codes(&pair("0")), [] as [&str; 0]);
+        let said = one(&[file("-20", "priority 90\n nopreempt")]);
+        assert!(said.contains("Note nopreempt-weight"), "{said}");
+    }
+
+    #[test]
+    fn an_owner_and_clamped_sums_are_not_moved() {
+        let process = "vrrp_track_process web {\n process nginx\n weight 20\n}\n";
+        let owner = file("0", "priority 255\n track_process {\n  web\n }");
+        let said = one(&[format!("{process}{owner}")]);
+        assert!(
+            said.starts_with("r1 3 Note weight-on-owner: weight 20 on web"),
+            "{said}"
+        );
+        let said = one(&[file("20", "priority 254")]);
+        assert!(
+            said.contains("weight-clamped")
+                && said.contains("the sums 274 and 254 are both brought to 254"),
+            "{said}"
+        );
+        let said = one(&[file("-20", "priority 1")]);
+        assert!(
+            said.contains("the sums 1 and -19 are both brought to 1"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn ties_are_told_before_and_after_a_failure() {
+        let f = |p: u8, w: &str| file(w, &format!("priority {p}"));
+        let said = one(&[f(100, "-20"), f(100, "-20")]);
+        assert!(
+            said.starts_with("r2 14 Warning tie: a tie: 100 here and on r1 (r1.conf:14)"),
+            "{said}"
+        );
+        let said = findings(&[f(150, "-200"), f(100, "-20"), f(100, "-20")]);
+        assert!(
+            said[0].contains("r3 14 Warning tie: a tie when r1: chk fails: 100 here and on r2"),
+            "{said:#?}"
+        );
+        assert_eq!(said.len(), 1, "{said:#?}");
+        // Both are brought to 254.
+        let said = findings(&[f(200, "100"), f(180, "100")]);
+        assert!(
+            said.iter().any(|s| s
+                .contains("254 here and on r1 (r1.conf:14) (brought into range from 300 and 280)")),
+            "{said:#?}"
+        );
+        let said = codes(&[f(100, "10"), f(100, "-10")]);
+        assert_eq!(said, ["r1 weight-too-small", "r2 equal-base"]);
+    }
+
+    #[test]
+    fn a_check_that_faults_everywhere_leaves_nobody() {
+        let pair = |a: &str, b: &str| [file(a, "priority 101"), file(b, "priority 90")];
+        let said = one(&pair("0", "0"));
+        assert!(
+            said.starts_with(
+                "r1 3 Note nobody-left: weight 0 on all routers: when chk fails everywhere at once"
+            ),
+            "{said}"
+        );
+        assert!(said.ends_with("use weight -12 on all of them"), "{said}");
+        assert_eq!(codes(&pair("-12", "-12")), [] as [&str; 0]);
+        assert_eq!(codes(&pair("0", "-12")), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn short_intervals_need_wider_gaps() {
+        let f = |p: u8| file("0", &format!("priority {p}\n version 3\n advert_int 0.01"));
+        let all = findings(&[f(101), f(100)]);
+        let said = all.iter().find(|s| s.contains("skew-too-small"));
+        let said = said.expect("a finding");
+        assert!(
+            said.contains("r2 16 Note") && said.contains("only 39 µs apart"),
+            "{said}"
+        );
+        assert!(
+            said.contains("set the priorities at least 26 apart"),
+            "{said}"
+        );
+        let far = codes(&[f(101 + 26), f(100)]);
+        assert!(!far.contains(&"r2 skew-too-small".to_owned()), "{far:?}");
+    }
+
+    #[test]
+    fn a_weight_of_a_sync_group_is_shown_there() {
+        let grouped = |priority: u8, weight: i16| {
+            let v = file("0", &format!("priority {priority}"))
+                .replace(" track_script {\n  chk\n }\n", "");
+            let w = v[v.find("vrrp_instance").unwrap_or(0)..]
+                .replace("V {", "W {")
+                .replace("51", "52")
+                .replace("0.9/", "0.10/");
+            format!(
+                "{v}{w}vrrp_sync_group G {{\n group {{\n  V\n  W\n }}\n track_script {{\n  chk weight {weight}\n }}\n}}\n"
+            )
+        };
+        let said = findings(&[grouped(101, -2), grouped(90, -2)]);
+        assert_eq!(said.len(), 2, "one for each member: {said:#?}");
+        for line in said {
+            assert!(
+                line.starts_with("r1 27 Warning weight-too-small: weight -2"),
+                "{line}"
+            );
+            assert!(line.contains("use at least weight -12 "), "{line}");
+        }
+        assert_eq!(
+            codes(&[grouped(101, -12), grouped(90, -2)]),
+            [] as [&str; 0]
+        );
+    }
+}

@@ -4,6 +4,7 @@
 use crate::core::action::Change;
 use crate::model::addr::Cidr;
 use crate::model::ids::Family;
+use crate::model::order::{Intent, Order};
 use crate::model::seen::Verdict;
 use crate::model::settings::Settings;
 use crate::sim::forge::Forge;
@@ -142,7 +143,7 @@ fn operate(world: &mut World, bytes: &[u8]) {
 
 fn event(code: u8, host: usize, how: u8) -> Option<Event> {
     let next = (host + 1 + usize::from(how) % (HOSTS - 1)) % HOSTS;
-    Some(match code % 18 {
+    Some(match code % 19 {
         0 => Event::Kill { host },
         1 | 2 => Event::Start { host },
         3 => Event::Stop { host },
@@ -207,6 +208,25 @@ fn event(code: u8, host: usize, how: u8) -> Option<Event> {
                 Change::Remove
             } else {
                 Change::Add
+            },
+        },
+        18 => Event::Order {
+            host,
+            order: Order {
+                id: u64::from(how),
+                instance: if how & 0x80 == 0 { "four" } else { "six" }.into(),
+                what: match how % 6 {
+                    0 | 1 => Intent::Drain {
+                        force: false,
+                        resumed: false,
+                    },
+                    2 => Intent::Drain {
+                        force: true,
+                        resumed: false,
+                    },
+                    3 | 4 => Intent::Takeover { resumed: false },
+                    _ => Intent::Clear,
+                },
             },
         },
         15 | 16 => Event::Stranger {
@@ -312,5 +332,13 @@ fn peace(world: &mut World) {
             host,
             settings: variant(host, 0, true),
         });
+        for instance in ["four", "six"] {
+            let order = Order {
+                id: 0,
+                instance: instance.into(),
+                what: Intent::Clear,
+            };
+            world.now_do(Event::Order { host, order });
+        }
     }
 }

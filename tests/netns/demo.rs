@@ -1,12 +1,23 @@
 //! The demo does what it shows.
 
 use crate::need_root;
-use crate::support::runner::Test;
+use crate::support::daemon::mainstay;
+use crate::support::proc::with_mark;
+use crate::support::runner::{Test, skip};
+use crate::support::{secs, wait_for, wait_until, watch};
 use crate::tests;
-use std::process::Command;
+use nix::sys::signal::{Signal, kill};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
 
 pub(crate) fn tests() -> Vec<Test> {
-    tests![the_demo_shows_takeover_recovery_and_kill]
+    tests![
+        the_demo_shows_takeover_recovery_and_kill,
+        the_demo_plays_without_root,
+        the_demo_cleans_up_when_interrupted,
+    ]
 }
 
 /// The line of an act in the demo's closing summary.
@@ -28,7 +39,8 @@ fn number(line: &str, words: &str, unit: &str) -> f64 {
         .unwrap_or_else(|_| panic!("{word:?} in {line:?} is no number"))
 }
 
-fn the_demo_shows_takeover_recovery_and_kill() {
+/// Where cargo put the demo.
+fn demo() -> PathBuf {
     need_root();
     let own = std::env::current_exe().unwrap();
     let demo = own
@@ -41,11 +53,90 @@ fn the_demo_shows_takeover_recovery_and_kill() {
         "{} is not built (cargo build --example demo)",
         demo.display()
     );
+    demo
+}
+
+fn the_demo_shows_takeover_recovery_and_kill() {
     let out = Command::new("timeout")
         .args(["-k", "5", "80"])
-        .arg(demo)
+        .arg(demo())
         .output()
         .unwrap();
+    judge(&out);
+}
+
+fn the_demo_plays_without_root() {
+    let demo = demo();
+    let nobody = [
+        "--reuid",
+        "65534",
+        "--regid",
+        "65534",
+        "--clear-groups",
+        "--",
+    ];
+    let allowed = Command::new("setpriv")
+        .args(nobody)
+        .args([
+            "unshare",
+            "--user",
+            "--map-root-user",
+            "--net",
+            "--mount",
+            "true",
+        ])
+        .output()
+        .unwrap();
+    if !allowed.status.success() {
+        skip("this kernel lets nobody but root make a user namespace");
+    }
+    // Where nobody may read: the build folder often lies in a home that is closed to others.
+    let dir = tempfile::tempdir().unwrap();
+    let open = Permissions::from_mode(0o777);
+    std::fs::set_permissions(dir.path(), open).unwrap();
+    let (own_demo, own_mainstay) = (dir.path().join("demo"), dir.path().join("mainstay"));
+    std::fs::copy(&demo, &own_demo).unwrap();
+    std::fs::copy(mainstay(), &own_mainstay).unwrap();
+    let out = Command::new("timeout")
+        .args(["-k", "5", "80", "setpriv"])
+        .args(nobody)
+        .arg(&own_demo)
+        .env("MAINSTAY", &own_mainstay)
+        .env("TMPDIR", dir.path())
+        .output()
+        .unwrap();
+    judge(&out);
+}
+
+fn the_demo_cleans_up_when_interrupted() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = Command::new(demo())
+        .env("TMPDIR", dir.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mark = dir.path().to_str().unwrap().to_owned();
+    wait_until("both daemons of the demo", secs(10.0), || {
+        let daemons = with_mark(&mark).len();
+        daemons >= 2
+    });
+    watch(secs(1.0));
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    kill(pid, Signal::SIGINT).unwrap();
+    let status = wait_for("the end of the demo", secs(10.0), || {
+        child.try_wait().unwrap()
+    });
+    assert_eq!(status.code(), Some(130), "{status}");
+    wait_until("the end of its daemons", secs(5.0), || {
+        with_mark(&mark).is_empty()
+    });
+    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().flatten().collect();
+    assert!(left.is_empty(), "left behind: {left:?}");
+}
+
+/// What the demo has to show, whoever plays it.
+fn judge(out: &Output) {
     let text = String::from_utf8_lossy(&out.stdout);
     let complaint = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{}\n{text}\n{complaint}", out.status);

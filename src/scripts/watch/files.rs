@@ -94,7 +94,7 @@ impl Entry {
 }
 
 impl Files {
-    /// Begins; every file is told once, then when its number changes. Writes the files of
+    /// Begins; every file is told at once, then when its number changes. Writes the files of
     /// `init_file`.
     ///
     /// *Panics* outside a tokio runtime.
@@ -149,6 +149,11 @@ impl Files {
             }
         }
         self.look(clock::now(), true);
+    }
+
+    /// The next news, if there is any without waiting.
+    pub fn try_next(&mut self) -> Option<News> {
+        self.news.pop_front()
     }
 
     /// The next news. It may be dropped while it waits and called again: nothing is lost.

@@ -49,11 +49,12 @@ pub struct Watchers {
 }
 
 impl Watchers {
-    /// Begins; every definition is told once, then when it changes. Initial files are written here.
+    /// Begins; every definition is told at once ([`Watchers::try_next`]), then when it changes. Initial
+    /// files are written here.
     ///
     /// `connector` was opened before the network namespace was changed; `None` if it could not be.
     ///
-    /// *Panics* outside a tokio runtime.
+    /// *Panics* outside a tokio runtime. *Blocks* for a look at all processes, if any are tracked.
     pub fn start(settings: &Settings, connector: Option<Connector>) -> Self {
         Self {
             files: Files::new(&settings.files),
@@ -61,10 +62,15 @@ impl Watchers {
         }
     }
 
-    /// Tracks these from now on and tells all of them again.
+    /// Tracks these from now on and tells all of them again. *Blocks* as [`Watchers::start`].
     pub fn set(&mut self, settings: &Settings) {
         self.files.set(&settings.files);
         self.processes.set(&settings.processes);
+    }
+
+    /// The next news, if there is any without waiting.
+    pub fn try_next(&mut self) -> Option<News> {
+        self.files.try_next().or_else(|| self.processes.try_next())
     }
 
     /// The next news. It may be dropped while it waits and called again: nothing is lost.

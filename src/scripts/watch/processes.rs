@@ -59,9 +59,9 @@ struct Tracker {
 }
 
 impl Processes {
-    /// Begins; every definition is told once all processes were looked at, then when it changes.
+    /// Begins; every definition is told at once, then when it changes.
     ///
-    /// *Panics* outside a tokio runtime.
+    /// *Panics* outside a tokio runtime. *Blocks* for a look at all processes.
     pub fn new(settings: &[Arc<ProcessTrackSettings>], connector: Option<Connector>) -> Self {
         let mut processes = Self {
             proc: Proc::default(),
@@ -78,8 +78,11 @@ impl Processes {
         processes
     }
 
-    /// Tracks these from now on. What was tracked already keeps its state and its delays, and is
-    /// told again; the rest is told when all processes were looked at.
+    /// Tracks these from now on and tells all of them. What was tracked already keeps its state and
+    /// its delays.
+    ///
+    /// *Blocks* for a look at all processes, if there is something new: some milliseconds for each
+    /// thousand of them.
     pub fn set(&mut self, settings: &[Arc<ProcessTrackSettings>]) {
         let mut known = std::mem::take(&mut self.trackers);
         for settings in settings {
@@ -98,8 +101,19 @@ impl Processes {
             self.trackers.push(tracker);
         }
         self.listen();
-        self.round = None;
-        self.next_round = clock::now();
+        let now = clock::now();
+        (self.round, self.next_round) = (None, now);
+        if self.trackers.iter().any(|t| t.quorum.is_up().is_none()) {
+            self.begin_round(now, true);
+            while self.round.is_some() {
+                self.go_round(now);
+            }
+        }
+    }
+
+    /// The next news, if there is any without waiting.
+    pub fn try_next(&mut self) -> Option<News> {
+        self.news.pop_front()
     }
 
     /// The next news. It may be dropped while it waits and called again: nothing is lost.

@@ -1,0 +1,252 @@
+//! `mainstay explain`: how a priority comes about, and who would serve if something failed.
+
+use crate::ctl::render::{INDENT, Look, length, paint, state_colour, table, term};
+use crate::model::view::{RouterView, Snapshot, WhatIf};
+use std::fmt::Write;
+
+/// One instance explained.
+pub fn explain(instance: &RouterView, snapshot: &Snapshot, look: Look) -> String {
+    let mut text = format!(
+        "{} is {} with priority {}",
+        instance.name,
+        paint(&instance.state, state_colour(&instance.state), look),
+        instance.priority
+    );
+    let _ = writeln!(
+        text,
+        ", since {}: {}",
+        length(instance.since_s),
+        instance.detail
+    );
+    for fault in &instance.faults {
+        let _ = writeln!(text, "{INDENT}cannot run: {fault}");
+    }
+    text += "\nhow the priority comes about\n";
+    text += &sum(instance, snapshot, look);
+
+    text += "\nother routers heard\n";
+    if instance.peers.is_empty() {
+        text += &format!("{INDENT}none\n");
+    } else {
+        let rows = instance.peers.iter().map(|peer| {
+            vec![
+                peer.address.to_string(),
+                match peer.priority {
+                    0 => "0 (released)".to_owned(),
+                    priority => priority.to_string(),
+                },
+                format!("{} ago", length(peer.ago_s)),
+                length(peer.interval_s),
+            ]
+        });
+        let head = ["ADDRESS", "PRIORITY", "HEARD", "INTERVAL"];
+        text += &table(&head, rows, INDENT, look);
+    }
+
+    text += "\nif one of these failed now\n";
+    if instance.what_if.is_empty() {
+        text += &format!("{INDENT}nothing is tracked: only silence moves the addresses\n");
+    } else {
+        let rows = instance.what_if.iter().map(|what| {
+            vec![
+                what.tracker.to_string(),
+                what.kind.clone(),
+                if what.fault {
+                    "FAULT".to_owned()
+                } else {
+                    format!("priority {}", what.priority)
+                },
+                outcome(instance, what),
+            ]
+        });
+        let head = ["TRACKER", "KIND", "THEN HERE", "MASTER WOULD BE"];
+        text += &table(&head, rows, INDENT, look);
+    }
+    for what in instance.what_if.iter().filter(|what| what.stuck) {
+        let warning = paint("warning:", crate::ctl::render::YELLOW, look);
+        let _ = writeln!(text, "{warning} {}", stuck(instance, what));
+    }
+    if instance.peers.is_empty() {
+        text += "\nNo other router was heard, so who would take over is not known. A router that is \
+                 BACKUP is silent: it is heard only while it serves.\n";
+    }
+    text
+}
+
+/// Base, each tracker, sum and what the bounds make of it.
+fn sum(instance: &RouterView, snapshot: &Snapshot, look: Look) -> String {
+    let mut rows = vec![vec![
+        "base".to_owned(),
+        String::new(),
+        String::new(),
+        String::new(),
+        String::new(),
+        instance.base_priority.to_string(),
+    ]];
+    for track in &instance.tracks {
+        let reverse = if track.reverse { " reverse" } else { "" };
+        rows.push(vec![
+            track.script.to_string(),
+            track.kind.clone(),
+            track.state.clone(),
+            track.counter.clone(),
+            format!("{}{reverse}", track.weight),
+            match (track.fault, track.adds) {
+                (true, _) => "FAULT".to_owned(),
+                (false, adds) => format!("{adds:+}"),
+            },
+        ]);
+    }
+    let total = |name: &str, value: String| {
+        let mut row = vec![name.to_owned()];
+        row.resize(5, String::new());
+        row.push(value);
+        row
+    };
+    rows.push(total("sum", instance.priority_sum.to_string()));
+    rows.push(total("in force", in_force(instance)));
+    let head = ["WHAT", "KIND", "NOW", "RESULTS", "WEIGHT", "ADDS"];
+    let mut text = table(&head, rows.into_iter(), INDENT, look);
+    for script in &snapshot.scripts {
+        let tracked = instance
+            .tracks
+            .iter()
+            .any(|t| t.kind == "script" && t.script == script.name);
+        if tracked && let Some(reason) = &script.unusable {
+            let _ = writeln!(text, "{INDENT}{} is not tracked: {reason}", script.name);
+        }
+    }
+    text
+}
+
+fn in_force(instance: &RouterView) -> String {
+    let priority = instance.priority;
+    if let Some(intent) = &instance.intent {
+        return format!("{priority} ({})", term(intent));
+    }
+    if instance.base_priority == 255 {
+        return format!("{priority} (255 owns the addresses and is never changed)");
+    }
+    if instance.priority_sum == i32::from(priority) {
+        priority.to_string()
+    } else {
+        format!("{priority} (held within 1 and 254)")
+    }
+}
+
+/// Who would be MASTER.
+fn outcome(instance: &RouterView, what: &WhatIf) -> String {
+    let mut text = match (what.winner, what.ours) {
+        (_, true) => match instance.state.as_str() {
+            "MASTER" => "this router, as now".to_owned(),
+            _ => "this router".to_owned(),
+        },
+        (Some(winner), false) => {
+            let mut text = winner.to_string();
+            if let Some(priority) = what.winner_priority {
+                let _ = write!(text, ", priority {priority}");
+            }
+            if let Some(ago) = what.heard_ago_s {
+                let _ = write!(text, ", heard {} ago", length(ago));
+            }
+            text
+        }
+        (None, false) => "nobody that was heard".to_owned(),
+    };
+    if what.failing {
+        text += " (it has failed)";
+    }
+    text
+}
+
+/// A failure that would move nothing, in a sentence.
+pub(super) fn stuck(instance: &RouterView, what: &WhatIf) -> String {
+    let best = instance
+        .peers
+        .iter()
+        .filter(|peer| peer.priority > 0)
+        .max_by_key(|peer| peer.priority);
+    let then = if instance.base_priority == 255 {
+        "255 is never changed".to_owned()
+    } else {
+        format!("we go {} -> {}", instance.priority, what.priority)
+    };
+    let peer = match best {
+        Some(peer) => format!(
+            ", {} has {} (heard {} ago)",
+            peer.address,
+            peer.priority,
+            length(peer.ago_s)
+        ),
+        None => String::new(),
+    };
+    format!("if {} fails {then}{peer}: no failover", what.tracker)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctl::render::tests::full_snapshot;
+
+    #[test]
+    fn the_sum_stands_in_a_column_and_every_failure_names_a_winner() {
+        let mut snapshot = full_snapshot();
+        let instance = &mut snapshot.instances[0];
+        instance.intent = None;
+        instance.faults.clear();
+        let interface = WhatIf {
+            tracker: "eth0".into(),
+            kind: "interface".into(),
+            failing: false,
+            fault: true,
+            winner: None,
+            winner_priority: None,
+            heard_ago_s: None,
+            ..instance.what_if[0].clone()
+        };
+        instance.what_if.push(interface);
+        snapshot.scripts[0].unusable = None;
+        let text = explain(&snapshot.instances[0], &snapshot, Look::default());
+        let expected = "\
+VI_1 is MASTER with priority 101, since 3 min 12 s: 3 adverts missed, last from 10.0.0.2 (priority 100) 3.610 s ago
+
+how the priority comes about
+  WHAT      KIND    NOW   RESULTS   WEIGHT  ADDS
+  base                                      103
+  chk       script  down  down 1/2  -2      -2
+  sum                                       101
+  in force                                  101
+
+other routers heard
+  ADDRESS   PRIORITY  HEARD        INTERVAL
+  10.0.0.2  100       3.610 s ago  2.000 s
+
+if one of these failed now
+  TRACKER  KIND       THEN HERE     MASTER WOULD BE
+  chk      script     priority 101  10.0.0.2, priority 102, heard 3.610 s ago (it has failed)
+  eth0     interface  FAULT         nobody that was heard
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_weight_that_moves_nothing_is_a_warning_with_the_numbers() {
+        let mut snapshot = full_snapshot();
+        let instance = &mut snapshot.instances[0];
+        instance.priority = 103;
+        let what = &mut instance.what_if[0];
+        (what.stuck, what.ours, what.failing) = (true, true, false);
+        let text = explain(&snapshot.instances[0], &snapshot, Look::default());
+        let warning = "warning: if chk fails we go 103 -> 101, 10.0.0.2 has 100 (heard 3.610 s ago): no failover";
+        assert!(text.contains(warning), "{text}");
+        assert!(crate::ctl::render::overview(&snapshot, Look::default()).contains("no failover"));
+    }
+
+    #[test]
+    fn it_is_said_when_nobody_else_was_heard() {
+        let mut snapshot = full_snapshot();
+        snapshot.instances[0].peers.clear();
+        let text = explain(&snapshot.instances[0], &snapshot, Look::default());
+        assert!(text.contains("No other router was heard"), "{text}");
+    }
+}

@@ -319,6 +319,25 @@ mod tests {
         assert_eq!(numbers(dir.path(), 10), [3, 4]);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn a_file_torn_anywhere_loses_nothing_before_the_tear(cut: proptest::sample::Index) {
+            let dir = tempfile::tempdir().expect("a folder");
+            write(dir.path(), 10, 1..=5);
+            let path = dir.path().join(NAME);
+            let text = fs::read(&path).expect("a file");
+            let cut = cut.index(text.len());
+            fs::write(&path, &text[..cut]).expect("written");
+            let whole = text[..cut].iter().filter(|byte| **byte == b'\n').count() as u64;
+            let mut left = numbers(dir.path(), 10);
+            // A line that lacks only its end is whole.
+            left.truncate(usize::try_from(whole).expect("few"));
+            proptest::prop_assert_eq!(left, (1..=whole).collect::<Vec<u64>>());
+            write(dir.path(), 10, 9..=9);
+            proptest::prop_assert_eq!(numbers(dir.path(), 10).last().copied(), Some(9));
+        }
+    }
+
     #[test]
     fn a_giant_file_is_read_from_its_end() {
         let dir = tempfile::tempdir().expect("a folder");

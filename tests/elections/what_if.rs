@@ -55,11 +55,15 @@ fn break_it(world: &mut World, reverse: bool) {
 fn stuck_told(world: &World) -> Vec<(u8, u8, u8)> {
     let notices = world.timeline().notices().filter(|(_, host, _)| *host == A);
     notices
-        .filter_map(|(_, _, notice)| match &notice.what {
-            What::NoFailover {
+        .filter_map(|(_, _, notice)| {
+            if let What::NoFailover {
                 from, to, theirs, ..
-            } => Some((*from, *to, *theirs)),
-            _ => None,
+            } = notice.what
+            {
+                Some((from, to, theirs))
+            } else {
+                None
+            }
         })
         .collect()
 }

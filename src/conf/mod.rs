@@ -1,6 +1,6 @@
 //! Text to settings: the keepalived language, with a diagnostic for everything that is not understood.
 //!
-//! TOML becomes the same tree in [`toml`], and [`write`](mod@write) turns settings into either language.
+//! TOML becomes the same tree in `toml`; [`write`](mod@write) turns settings into either language.
 //!
 //! The way of a word: [`source`] knows where each byte stands; `reader` follows includes, conditions,
 //! variables and loops; `lexer` makes words and braces; `block` makes a tree; `audit` holds it against

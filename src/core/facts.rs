@@ -131,7 +131,7 @@ impl Engine {
                 if up.is_none() {
                     pending = true;
                 } else {
-                    let verdict = tracker.last().map(|(verdict, _)| verdict);
+                    let verdict = tracker.felled();
                     faults.push(Why::CheckFailed {
                         check: track.check.clone(),
                         verdict,

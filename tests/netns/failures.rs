@@ -210,7 +210,11 @@ fn a_hanging_script_fails_at_its_timeout() {
     let (dir, flag) = flag();
     let file = script(
         &dir.path().join("hang"),
-        &format!("[ -e {} ] && exec {}\nexit 0", flag.display(), mark("98701")),
+        &format!(
+            "[ -e {} ] && exec {}\nexit 0",
+            flag.display(),
+            mark("98701")
+        ),
     );
     let conf = tracking(file.to_str().unwrap(), "    interval 1\n    timeout 1");
     let mut p = pair_of(Mainstay, Mainstay, conf, Instance::v3(100));

@@ -52,6 +52,11 @@ impl Engine {
                         link: s.interface.clone(),
                     });
                 }
+                if self.deaf.contains(&(l.id, s.family)) {
+                    faults.push(Why::NoSocket {
+                        link: s.interface.clone(),
+                    });
+                }
                 if source.is_none() {
                     let is_virtual =
                         |a| self.virtuals.contains_key(&a) || self.requests.is_leaving(a);

@@ -443,6 +443,7 @@ pub(in crate::ctl) mod tests {
             Why::LinkUp { link: name() },
             Why::LinkAbsent { link: name() },
             Why::NoAddress { link: name() },
+            Why::NoSocket { link: name() },
             Why::FileFault {
                 file: name(),
                 value: 4,

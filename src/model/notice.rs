@@ -139,6 +139,11 @@ pub enum Why {
         /// Which.
         link: Arc<str>,
     },
+    /// There is no socket for adverts on the interface.
+    NoSocket {
+        /// Which.
+        link: Arc<str>,
+    },
     /// The kernel refused an address.
     AddressRefused {
         /// Which.
@@ -210,6 +215,7 @@ impl Why {
             Self::LinkDown { .. } => "interface_down",
             Self::LinkAbsent { .. } => "interface_absent",
             Self::NoAddress { .. } => "no_address",
+            Self::NoSocket { .. } => "no_socket",
             Self::AddressRefused { .. } => "vip_refused",
             Self::AddressLost { .. } => "vip_lost",
             Self::LinkUp { .. } => "interface_up",
@@ -246,6 +252,7 @@ impl Why {
             | Self::LinkDown { .. }
             | Self::LinkAbsent { .. }
             | Self::NoAddress { .. }
+            | Self::NoSocket { .. }
             | Self::AddressRefused { .. }
             | Self::AddressLost { .. }
             | Self::LinkUp { .. }
@@ -303,6 +310,12 @@ impl fmt::Display for Why {
             Self::LinkDown { link } => write!(f, "interface {link} is down"),
             Self::LinkAbsent { link } => write!(f, "interface {link} does not exist"),
             Self::NoAddress { link } => write!(f, "interface {link} has no usable address"),
+            Self::NoSocket { link } => {
+                write!(
+                    f,
+                    "no socket for adverts could be opened on interface {link}"
+                )
+            }
             Self::AddressRefused { cidr, errno } => {
                 let error = std::io::Error::from_raw_os_error(*errno);
                 write!(f, "the kernel refused {cidr}: {error}")

@@ -14,6 +14,7 @@ mod last;
 mod notify;
 mod operate;
 mod protocol;
+mod reload;
 mod why;
 
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     tests.extend(control::tests());
     tests.extend(operate::tests());
     tests.extend(why::tests());
+    tests.extend(reload::tests());
     tests.extend(last::tests());
     runner::run(tests, AT_ONCE, include_str!("../policy/skips"))
 }

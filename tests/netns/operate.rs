@@ -31,10 +31,10 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// What a subcommand prints and how it ends.
-struct Told {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Told {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Told {
@@ -70,7 +70,7 @@ fn ask(r: &Daemon, words: &[&str]) -> Told {
 }
 
 #[track_caller]
-fn does(r: &Daemon, words: &[&str], code: i32) -> Told {
+pub(crate) fn does(r: &Daemon, words: &[&str], code: i32) -> Told {
     let told = ask(r, words);
     assert_eq!(told.code, code, "{words:?}: {told}");
     told

@@ -1,4 +1,4 @@
-//! What `explain` foretells is what happens.
+//! What `explain` foretells is what happens; what is late or lost is told, and not too often.
 
 use super::*;
 use mainstay::model::notice::What;
@@ -55,11 +55,15 @@ fn break_it(world: &mut World, reverse: bool) {
 fn stuck_told(world: &World) -> Vec<(u8, u8, u8)> {
     let notices = world.timeline().notices().filter(|(_, host, _)| *host == A);
     notices
-        .filter_map(|(_, _, notice)| match &notice.what {
-            What::NoFailover {
+        .filter_map(|(_, _, notice)| {
+            if let What::NoFailover {
                 from, to, theirs, ..
-            } => Some((*from, *to, *theirs)),
-            _ => None,
+            } = notice.what
+            {
+                Some((from, to, theirs))
+            } else {
+                None
+            }
         })
         .collect()
 }
@@ -144,4 +148,41 @@ fn nobody_heard_is_nobody_foretold() {
     let said = foretold(&world, "chk");
     assert!(said.fault && !said.ours && !said.stuck, "{said:?}");
     assert_eq!(said.winner, None);
+}
+
+#[test]
+fn gaps_in_the_adverts_are_told_once_a_minute_with_the_count_of_the_others() {
+    let lossy = Quality {
+        loss: 200,
+        ..Quality::GOOD
+    };
+    let mut world = pair(vi(100), vi(200)).quality(lossy).world();
+    world.run_for(300 * S);
+    let gaps: Vec<(Instant, u32, u64)> = world
+        .timeline()
+        .notices()
+        .filter(|(_, host, _)| *host == A)
+        .filter_map(|(at, _, notice)| {
+            if let What::LateAdvert { missed, silent, .. } = notice.what {
+                Some((at, missed, silent))
+            } else {
+                None
+            }
+        })
+        .collect();
+    assert!((3..=6).contains(&gaps.len()), "{gaps:?}");
+    assert!(
+        gaps.windows(2).all(|w| w[1].0.since(w[0].0) >= 60 * S),
+        "{gaps:?}"
+    );
+    assert!(gaps.iter().all(|(_, missed, _)| *missed >= 1), "{gaps:?}");
+    assert!(gaps[1..].iter().all(|(.., silent)| *silent > 0), "{gaps:?}");
+
+    let mut world = pair(vi(100), vi(200)).world();
+    world.run_for(300 * S);
+    let late = |n: &What| matches!(n, What::LateAdvert { .. });
+    assert!(
+        world.timeline().notices().all(|(.., n)| !late(&n.what)),
+        "nothing was late"
+    );
 }

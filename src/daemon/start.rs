@@ -24,6 +24,7 @@ use crate::os::{claims, rt};
 use crate::scripts::checks::Checks;
 use crate::scripts::handle::Runner;
 use crate::scripts::notify::{NotifyQueues, Outbox};
+use crate::scripts::probe::Probes;
 use crate::scripts::watch::Watchers;
 use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
@@ -155,6 +156,7 @@ async fn serve(
         engine: service_end,
         runner: Some(runner),
         checks: Checks::default(),
+        probes: Probes::default(),
         watchers,
         notify: NotifyQueues::default(),
         outbox: Outbox::default(),

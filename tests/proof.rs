@@ -6,13 +6,13 @@ use mainstay::model::ids::LinkId;
 use mainstay::model::priority::Weight;
 use mainstay::model::seen::TrackedSeen;
 use mainstay::model::settings::{
-    FileSettings, Handover, LinkTrackSettings, NamedTrackSettings, ParamMatch,
-    ProcessTrackSettings, Settings,
+    FileSettings, GroupSettings, Handover, LinkTrackSettings, NamedTrackSettings, NotifySettings,
+    ParamMatch, ProcessTrackSettings, Settings,
 };
 use mainstay::proof::{Case, Failure, Kind, Node, Proof, prove};
 use mainstay::sim::lan::Quality;
 use mainstay::sim::programs::Behaviour;
-use mainstay::sim::scenario::{ETH0, Event, Scenario, check, host, own_v4, router, settings};
+use mainstay::sim::scenario::{ETH0, Event, Scenario, check, host, own_v4, router, settings, vip};
 use mainstay::sim::world::World;
 use proptest::prelude::*;
 use std::fmt::Write as _;
@@ -394,7 +394,7 @@ impl Setting {
             Failure::Nothing => None,
             Failure::Node { member } => {
                 let (host, link) = (*member, ETH0);
-                Some(if self.seed % 2 == 0 {
+                Some(if self.seed.is_multiple_of(2) {
                     Event::Kill { host }
                 } else {
                     Event::Plug {
@@ -506,4 +506,434 @@ fn every_predicted_winner_is_what_the_simulator_plays() {
         certain * 10 > played * 8,
         "{certain} of {played}: a proof that leaves so much to chance proves little"
     );
+}
+
+/// The tracker that a finding speaks of: `... when NAME fails ...`.
+fn named_in(text: &str) -> &str {
+    let (_, rest) = text.split_once("when ").expect("it says when");
+    let rest = rest.strip_prefix("only ").unwrap_or(rest);
+    rest.split(' ').next().expect("a name")
+}
+
+impl Setting {
+    fn tracker(&self, host: usize, name: &str, well: bool) -> Event {
+        match name {
+            "eth1" => Event::Plug {
+                host,
+                link: ETH1,
+                up: well,
+            },
+            "f" => Event::Tracked {
+                host,
+                seen: self.file_seen(host, well),
+            },
+            "p" => Event::Tracked {
+                host,
+                seen: self.process_seen(host, well),
+            },
+            script => {
+                let at = script.trim_start_matches('s').parse().expect("a number");
+                self.behave(host, at, well)
+            }
+        }
+    }
+
+    fn tracked(&self, host: usize) -> Vec<String> {
+        let plan = &self.routers[host];
+        let mut names: Vec<String> = (0..plan.scripts.len()).map(|at| format!("s{at}")).collect();
+        if !self.text {
+            names.extend(plan.link.map(|_| "eth1".to_owned()));
+            names.extend(plan.file.map(|_| "f".to_owned()));
+            names.extend(plan.process.map(|_| "p".to_owned()));
+        }
+        names
+    }
+
+    /// Everything else as `chance` has it: does this tracker move the address off its node and back?
+    fn moves(
+        &self,
+        all: &[Settings],
+        host: usize,
+        name: &str,
+        chance: u64,
+    ) -> Result<bool, String> {
+        let mut world = self.world(all);
+        let mut chance = chance;
+        let mut coin = || {
+            chance = chance
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            chance >> 62 == 0
+        };
+        world.run_for(Duration::from_millis(2));
+        for other in 0..self.routers.len() {
+            if other != host && coin() {
+                world.now_do(Event::Kill { host: other });
+            }
+            for tracker in self.tracked(other) {
+                if (other, tracker.as_str()) != (host, name) && coin() {
+                    world.now_do(self.tracker(other, &tracker, false));
+                }
+            }
+        }
+        world.run_for(self.rest());
+        world.verdict()?;
+        if world.serving(0, Family::V4, VRID) != [host] {
+            return Ok(false);
+        }
+        world.now_do(self.tracker(host, name, false));
+        world.run_for(self.rest());
+        world.verdict()?;
+        Ok(world.serving(0, Family::V4, VRID) != [host])
+    }
+}
+
+#[test]
+fn a_weight_said_never_to_move_the_address_never_does() {
+    let mut config = ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = 150;
+    }
+    let found = AtomicU32::new(0);
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let outcome = runner.run(&setting(), |setting| {
+        let all = setting.settings();
+        for (host, list) in proof(&all).findings.iter().enumerate() {
+            for finding in list.iter().filter(|d| d.code == "weight-too-small") {
+                found.fetch_add(1, Ordering::Relaxed);
+                let name = named_in(&finding.text);
+                for round in 0..4 {
+                    match setting.moves(&all, host, name, setting.seed ^ round) {
+                        Ok(false) => {}
+                        Ok(true) => {
+                            let text = &finding.text;
+                            return Err(TestCaseError::fail(format!(
+                                "r{host} round {round}: {text}"
+                            )));
+                        }
+                        Err(why) => return Err(TestCaseError::fail(why)),
+                    }
+                }
+            }
+        }
+        Ok(())
+    });
+    if let Err(why) = outcome {
+        panic!("{why}");
+    }
+    let found = found.into_inner();
+    println!("{found} weights tried");
+    assert!(found > 20, "{found} findings are too few to say anything");
+}
+
+/// Two routers that track one check each.
+fn two(priority: (u8, u8), weights: (i16, i16)) -> Setting {
+    let plan = |priority, weight| Plan {
+        priority,
+        master: false,
+        nopreempt: false,
+        delay: false,
+        adver: 100,
+        adverts: 3,
+        scripts: vec![Script {
+            weight,
+            reverse: false,
+            rise: 1,
+            fall: 1,
+            init_fail: false,
+        }],
+        link: None,
+        file: None,
+        process: None,
+        always: false,
+    };
+    Setting {
+        v2: false,
+        unicast: false,
+        same_adver: true,
+        text: true,
+        routers: vec![plan(priority.0, weights.0), plan(priority.1, weights.1)],
+        seed: 1,
+    }
+}
+
+#[test]
+fn the_weight_that_is_advised_moves_the_address_and_one_less_does_not() {
+    let mut tried = 0;
+    for (high, low) in [(101, 90), (150, 100), (254, 1 + 20), (100, 99), (60, 30)] {
+        for weights in [(-2, 0), (-1, -1), (2, 2), (7, 7)] {
+            let setting = two((high, low), weights);
+            let all = setting.settings();
+            let found = proof(&all).findings;
+            let Some(finding) = found[0].iter().find(|d| d.code == "weight-too-small") else {
+                continue;
+            };
+            let help = finding.help.as_deref().expect("a way out");
+            let (_, advice) = help.split_once("use at least weight ").expect("a number");
+            let advice = advice.split([' ', ',']).next().expect("a word");
+            let advised: i16 = advice.parse().expect("a number");
+            let both = help.contains("on all routers");
+            for (less, expected) in [(0, true), (1, false)] {
+                let weight = advised - less * advised.signum();
+                let other = if both { weight } else { weights.1 };
+                let setting = two((high, low), (weight, other));
+                let all = setting.settings();
+                let case = proof(&all).groups[0].cases[1].clone();
+                let moved = case.masters == [1];
+                assert_eq!(
+                    moved, expected,
+                    "{high}/{low} {weights:?}: {help}: {weight}"
+                );
+                setting.play(&all, &case).expect("as foreseen");
+            }
+            tried += 1;
+        }
+    }
+    assert!(tried >= 12, "{tried} advices tried");
+}
+
+#[test]
+fn a_sync_group_moves_with_the_member_whose_check_faults() {
+    let node = |priority| {
+        let mut made = settings(
+            [
+                router("A").priority(priority),
+                router("B")
+                    .vrid(52)
+                    .on("eth1")
+                    .priority(priority)
+                    .track("s0", 0)
+                    .vips([vip([10, 0, 1, 200])]),
+            ],
+            [check("s0")],
+        );
+        made.groups = vec![Arc::new(GroupSettings {
+            name: "G".into(),
+            members: vec!["A".into(), "B".into()],
+            notify: NotifySettings::default(),
+        })];
+        made
+    };
+    let all = [node(110), node(100)];
+    let proof = proof(&all);
+    assert!(
+        proof
+            .findings
+            .iter()
+            .flatten()
+            .all(|d| d.code == "nobody-left")
+    );
+    for group in &proof.groups {
+        let case = group.cases.iter().find(|c| c.text == "r0: s0 fails");
+        assert_eq!(
+            case.expect("also of the sibling").masters,
+            [1],
+            "{}",
+            proof.table()
+        );
+    }
+    let mut scenario = Scenario::new(7).lan(Quality::GOOD);
+    for (index, settings) in all.iter().enumerate() {
+        scenario = scenario.host(host(&format!("r{index}")).settings(settings.clone()));
+    }
+    let mut world = scenario.world();
+    for (lan, vrid) in [(0, 51), (1, 52)] {
+        world.run_for(Duration::from_secs(10));
+        assert_eq!(
+            world.serving(lan, Family::V4, vrid),
+            [0],
+            "{}",
+            world.report("at first")
+        );
+    }
+    world.now_do(Event::Script {
+        host: 0,
+        script: "s0".into(),
+        behaviour: Behaviour::FAILS,
+    });
+    world.run_for(Duration::from_secs(10));
+    for (lan, vrid) in [(0, 51), (1, 52)] {
+        assert_eq!(
+            world.serving(lan, Family::V4, vrid),
+            [1],
+            "{}",
+            world.report("moved")
+        );
+    }
+}
+
+#[test]
+fn a_sync_group_whose_members_disagree_on_the_leader_is_told_of_and_serves_nowhere_for_good() {
+    let node = |a, b| {
+        let mut made = settings(
+            [
+                router("A").priority(a),
+                router("B")
+                    .vrid(52)
+                    .on("eth1")
+                    .priority(b)
+                    .vips([vip([10, 0, 1, 200])]),
+            ],
+            [],
+        );
+        made.groups = vec![Arc::new(GroupSettings {
+            name: "G".into(),
+            members: vec!["A".into(), "B".into()],
+            notify: NotifySettings::default(),
+        })];
+        made
+    };
+    let all = [node(110, 90), node(100, 100)];
+    let found = proof(&all).findings;
+    assert!(
+        found
+            .iter()
+            .all(|l| l.iter().any(|d| d.code == "group-disagrees")),
+        "{found:?}"
+    );
+    let mut scenario = Scenario::new(7).lan(Quality::GOOD);
+    for (index, settings) in all.iter().enumerate() {
+        scenario = scenario.host(host(&format!("r{index}")).settings(settings.clone()));
+    }
+    let mut world = scenario.world();
+    world.run_for(Duration::from_secs(60));
+    let (before, _) = world.tally();
+    world.run_for(Duration::from_secs(60));
+    panic!(
+        "{:?} {:?} {:?}",
+        world.serving(0, Family::V4, 51),
+        world.serving(1, Family::V4, 52),
+        (before, world.tally())
+    );
+}
+
+mod command {
+    //! The same from the command line.
+
+    use std::fs;
+    use std::path::Path;
+    use std::process::{Command, Output};
+
+    fn check(words: &[&str], dir: &Path) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_mainstay"))
+            .arg("check")
+            .args(words)
+            .current_dir(dir)
+            .output()
+            .expect("it starts")
+    }
+
+    fn file(priority: u8, weight: i16, interface: &str, script: &str) -> String {
+        format!(
+            "global_defs {{\n enable_script_security\n script_user root\n}}\nvrrp_script chk {{\n script {script}\n \
+             weight {weight}\n}}\nvrrp_instance VI_1 {{\n interface {interface}\n virtual_router_id 51\n priority \
+             {priority}\n virtual_ipaddress {{\n  10.0.0.9/24\n }}\n track_script {{\n  chk\n }}\n}}\n"
+        )
+    }
+
+    #[test]
+    fn several_files_are_one_group_and_the_table_says_who_serves() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for (name, text) in [
+            ("r1", file(101, -2, "eth0", "/bin/true")),
+            ("r2", file(90, -2, "ens3", "/bin/true")),
+        ] {
+            fs::create_dir(dir.path().join(name)).expect("a folder");
+            fs::write(dir.path().join(name).join("keepalived.conf"), text).expect("written");
+        }
+        let files = ["r1/keepalived.conf", "r2/keepalived.conf"];
+        let output = check(&files, dir.path());
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains("--> r1/keepalived.conf:7:2"), "{text}");
+        assert!(
+            text.contains("use at least weight -12 (101 to 89)"),
+            "{text}"
+        );
+        let table = "\
+VI_1: VRID 51 IPv4, version 2 on 2 routers
+  router  interface  base    reach
+  r1      eth0        101  99..101
+  r2      ens3         90   88..90
+
+  when                     r1  r2  master
+  all is well             101  90  r1
+  r1: chk fails            99  90  r1
+  r2: chk fails           101  88  r1
+  r1 or its eth0 is gone    -  90  r2
+  r2 or its ens3 is gone  101   -  r1
+";
+        assert!(text.ends_with(table), "{text}");
+
+        let lenient = check(&["--lenient", files[0], files[1]], dir.path());
+        assert_eq!(lenient.status.code(), Some(0));
+        let alone = check(&files[..1], dir.path());
+        assert_eq!(alone.status.code(), Some(0), "one file alone gets notes");
+        assert!(!String::from_utf8_lossy(&alone.stdout).contains("when"));
+        let alone = check(&["--proof", files[0]], dir.path());
+        let text = String::from_utf8_lossy(&alone.stdout).into_owned();
+        assert!(text.contains("keepalived: chk fails"), "{text}");
+    }
+
+    #[test]
+    fn json_holds_the_proof_by_node_and_case() {
+        let dir = tempfile::tempdir().expect("a folder");
+        fs::write(
+            dir.path().join("a.conf"),
+            file(101, -20, "eth0", "/bin/true"),
+        )
+        .expect("written");
+        fs::write(dir.path().join("b.conf"), file(90, 0, "eth0", "/bin/true")).expect("written");
+        let output = check(&["--json", "a.conf", "b.conf"], dir.path());
+        assert_eq!(output.status.code(), Some(0));
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let proof = &value["proof"];
+        assert_eq!(proof["nodes"], serde_json::json!(["a", "b"]));
+        let cases = proof["groups"][0]["cases"].as_array().expect("cases");
+        assert_eq!(cases[0]["failure"]["what"], "nothing");
+        assert_eq!(cases[0]["masters"], serde_json::json!([0]));
+        let expected = serde_json::json!({
+            "failure": {"what": "tracker", "member": 0, "kind": "script", "name": "chk"},
+            "text": "a: chk fails", "priorities": [81, 90], "masters": [1],
+        });
+        assert_eq!(cases[1], expected);
+        assert_eq!(cases[2]["priorities"], serde_json::json!([101, null]));
+    }
+
+    #[test]
+    fn interfaces_and_programs_are_looked_for_when_asked() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let text = file(101, 0, "nosuch0", "/nonexistent/check");
+        fs::write(dir.path().join("a.conf"), text).expect("written");
+        let said = |words: &[&str], code| {
+            let output = check(words, dir.path());
+            let text = String::from_utf8(output.stdout).expect("UTF-8");
+            assert_eq!(output.status.code(), Some(code), "{words:?} {text}");
+            text
+        };
+        said(&["a.conf"], 0);
+        let text = said(&["--iface", "eth0,eth1", "a.conf"], 2);
+        assert!(
+            text.contains("error[no-interface]") && text.contains("--> a.conf:10:2"),
+            "{text}"
+        );
+        said(&["--iface", "eth0,nosuch0", "a.conf"], 0);
+        let text = said(&["--live", "a.conf"], 2);
+        assert!(text.contains("there is no interface nosuch0"), "{text}");
+        let text = said(&["--scripts", "a.conf"], 2);
+        assert!(
+            text.contains("error[unusable-program]") && text.contains("--> a.conf:6:2"),
+            "{text}"
+        );
+        fs::write(
+            dir.path().join("lo.conf"),
+            file(101, 0, "eth0", "/bin/true").replace("10.0.0.9/24", "10.0.0.9/24 dev lo"),
+        )
+        .expect("written");
+        let text = said(&["--live", "--iface", "eth0", "lo.conf"], 0);
+        assert!(!text.contains("no-interface"), "{text}");
+    }
 }

@@ -1,4 +1,5 @@
 //! Tracked files and processes, with a real kernel and real processes.
+#![allow(clippy::disallowed_methods, clippy::wildcard_enum_match_arm)] // tests may read clocks
 
 use mainstay::model::notice::Level;
 use mainstay::model::seen::TrackedSeen;

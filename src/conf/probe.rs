@@ -353,7 +353,12 @@ mod tests {
     fn urls_are_taken_apart() {
         let parts = |line: &str| match good(line) {
             Probe::Http { to, host, path } => (to[0], host.to_string(), path.to_string()),
-            other => panic!("{other:?}"),
+            other @ (Probe::Tcp { .. }
+            | Probe::Unix { .. }
+            | Probe::Systemd { .. }
+            | Probe::FileAge { .. }
+            | Probe::DefaultRoute { .. }
+            | Probe::Gateway { .. }) => panic!("{other:?}"),
         };
         let of = |addr: &str, host: &str, path: &str| (at(addr), host.to_owned(), path.to_owned());
         assert_eq!(parts("http://10.0.0.1"), of("10.0.0.1:80", "10.0.0.1", "/"));

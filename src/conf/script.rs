@@ -103,7 +103,7 @@ fn argv(word: &Word, diags: &mut Diags) -> Option<Vec<Arc<str>>> {
 }
 
 /// Words of a command: both kinds of quotes, and keepalived's escapes everywhere.
-fn split(text: &str) -> Result<Vec<Arc<str>>, &'static str> {
+pub(super) fn split(text: &str) -> Result<Vec<Arc<str>>, &'static str> {
     let bytes = text.as_bytes();
     let mut words = Vec::new();
     let mut word: Option<Vec<u8>> = None;

@@ -53,6 +53,8 @@ pub struct Engine {
     pub(super) virtuals: HashMap<IpAddr, Vec<RouterId>>,
     index: HashMap<(LinkId, Family, Vrid), Vec<RouterId>>,
     open: HashSet<(LinkId, Family)>,
+    /// Of those, the ones that could not be opened: deaf and dumb, so nobody may serve there.
+    pub(super) deaf: HashSet<(LinkId, Family)>,
     links_moved: bool,
     pub(super) links: Links,
     timers: Timers,
@@ -93,6 +95,7 @@ impl Engine {
             virtuals: HashMap::new(),
             index: HashMap::new(),
             open: HashSet::new(),
+            deaf: HashSet::new(),
             links_moved: false,
             links: Links::default(),
             timers: Timers::default(),
@@ -127,6 +130,7 @@ impl Engine {
                 return;
             }
             Input::Backlog(link) => self.links.backlog(link),
+            Input::Socket { link, family, open } => self.see_socket(link, family, open),
             Input::Tick => self.tick(now, out),
             Input::Link(seen) => self.see_link(now, &seen),
             Input::Address(seen) => self.see_address(now, &seen, out),
@@ -174,7 +178,7 @@ impl Engine {
 
     /// The end of the start's delay and every timer, whichever comes first.
     fn earliest(&mut self) -> Option<Instant> {
-        let timer = self.timers.next();
+        let timer = self.timers.earliest();
         self.opens_at.into_iter().chain(timer).min()
     }
 
@@ -225,7 +229,7 @@ impl Engine {
             global: &self.settings.global,
             requests: &mut self.requests,
             seq: &mut self.seq,
-            kept: None,
+            others: None,
             out,
         };
         let grouped = router.group.is_some();
@@ -274,7 +278,7 @@ impl Engine {
             self.opens_at = None;
             self.mark_all();
         }
-        if let Some(at) = self.timers.next() {
+        if let Some(at) = self.timers.earliest() {
             self.worst_late = self.worst_late.max(now.since(at));
         }
         let mut due = std::mem::take(&mut self.due);
@@ -314,7 +318,7 @@ impl Engine {
                 global: &self.settings.global,
                 requests: &mut self.requests,
                 seq: &mut self.seq,
-                kept: None,
+                others: None,
                 out,
             };
             let term = router.term;
@@ -351,6 +355,19 @@ impl Engine {
         }
     }
 
+    fn see_socket(&mut self, link: LinkId, family: Family, open: bool) {
+        let key = (link, family);
+        let news = if open {
+            self.deaf.remove(&key)
+        } else {
+            self.open.contains(&key) && self.deaf.insert(key)
+        };
+        let name = self.links.get(link).map(|l| l.name.clone());
+        if let Some(name) = name.filter(|_| news) {
+            self.mark_interface(&name);
+        }
+    }
+
     fn see_address(&mut self, now: Instant, seen: &AddressSeen, out: &mut Actions) {
         let Some(link) = self.links.get_mut(seen.link) else {
             return;
@@ -375,7 +392,7 @@ impl Engine {
                 global: &self.settings.global,
                 requests: &mut self.requests,
                 seq: &mut self.seq,
-                kept: None,
+                others: None,
                 out,
             };
             router.on_removed(now, seen.link, seen.cidr, &mut cx);
@@ -415,7 +432,7 @@ impl Engine {
             global: &self.settings.global,
             requests: &mut self.requests,
             seq: &mut self.seq,
-            kept: None,
+            others: None,
             out,
         };
         router.on_answer(now, hint, id, errno, &mut cx);
@@ -477,7 +494,7 @@ impl Engine {
                 global: &self.settings.global,
                 requests: &mut self.requests,
                 seq: &mut self.seq,
-                kept: None,
+                others: None,
                 out,
             };
             router.on_stop(now, Phase::Stopped, Why::Stop, &mut cx);
@@ -513,7 +530,7 @@ impl Engine {
             global: &self.settings.global,
             requests: &mut self.requests,
             seq: &mut self.seq,
-            kept: None,
+            others: None,
             out,
         };
         on(router, &mut cx);
@@ -624,7 +641,7 @@ impl Engine {
                 global: &self.settings.global,
                 requests: &mut self.requests,
                 seq: &mut self.seq,
-                kept: None,
+                others: None,
                 out,
             };
             router.on_facts(now, facts, &mut cx);
@@ -665,6 +682,7 @@ impl Engine {
         for (link, family) in open {
             out.push(Action::Open { link, family });
         }
+        self.deaf.retain(|key| wanted.contains(key));
         self.open = wanted;
     }
 
@@ -676,7 +694,7 @@ impl Engine {
         what: Arc<crate::model::addr::VirtualAddress>,
         out: &mut Actions,
     ) {
-        let id = self.requests.issue_loose();
+        let id = self.requests.issue_loose(what.cidr.addr);
         let cidr = what.cidr;
         out.push(Action::Address {
             id,

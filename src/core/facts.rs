@@ -52,8 +52,15 @@ impl Engine {
                         link: s.interface.clone(),
                     });
                 }
+                if self.deaf.contains(&(l.id, s.family)) {
+                    faults.push(Why::NoSocket {
+                        link: s.interface.clone(),
+                    });
+                }
                 if source.is_none() {
-                    source = l.primary(s.family, |a| self.virtuals.contains_key(&a));
+                    let is_virtual =
+                        |a| self.virtuals.contains_key(&a) || self.requests.is_leaving(a);
+                    source = l.primary(s.family, is_virtual);
                 }
                 if source.is_none() {
                     faults.push(Why::NoAddress {
@@ -129,7 +136,7 @@ impl Engine {
                 if up.is_none() {
                     pending = true;
                 } else {
-                    let verdict = tracker.last().map(|(verdict, _)| verdict);
+                    let verdict = tracker.felled();
                     faults.push(Why::CheckFailed {
                         check: track.check.clone(),
                         verdict,

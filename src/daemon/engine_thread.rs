@@ -18,6 +18,7 @@ use crate::os::netlink::{Drained, Events, Fact};
 use crate::os::poller::{Bell, Poller};
 use crate::os::rt;
 use crate::os::vrrp_socket::{BATCH, Batch};
+use nix::sys::signal::SigSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ const WAKE_LIMIT: usize = 4096;
 const FACT_LIMIT: usize = 1024;
 /// Packets that come faster than this are let collect for so long: waking costs more than reading.
 const FAST: Duration = Duration::from_micros(100);
-const COLLECT: Duration = Duration::from_micros(250);
+const COLLECT: Duration = Duration::from_micros(100);
 /// A stop waits so long for the kernel's answers.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -51,6 +52,8 @@ pub(super) struct Birth {
 
 /// Runs until stopped; whatever goes wrong is said over the bridge.
 pub(super) fn run(birth: Birth) {
+    // Signals are the service thread's.
+    let _ = SigSet::all().thread_block();
     let Birth {
         settings,
         process,
@@ -183,10 +186,9 @@ impl Thread {
     fn run(&mut self, answers: &Bell, bridge: &mut EngineEnd) -> Result<(), String> {
         let mut ready: Vec<u64> = Vec::with_capacity(64);
         loop {
-            let deadline = match (self.engine.next_deadline(), self.stop_by) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
+            let others = [self.stop_by, self.performer.retry_at()];
+            let deadline = self.engine.next_deadline();
+            let deadline = others.into_iter().flatten().chain(deadline).min();
             self.poller
                 .arm(deadline)
                 .map_err(|e| format!("cannot arm the timer: {e}"))?;
@@ -206,6 +208,7 @@ impl Thread {
             if talked {
                 self.listen(answers, bridge)?;
             }
+            self.performer.retry(clock::now(), &self.poller, bridge);
             self.engine
                 .handle(clock::now(), Input::Tick, &mut self.actions);
             self.act(bridge);
@@ -363,9 +366,9 @@ impl Thread {
         for fact in facts.drain(..) {
             match fact {
                 Fact::Link(seen) => {
-                    let name = seen.is.map(|_| seen.name.clone());
+                    let is = seen.is.map(|flags| (&seen.name, flags.mtu));
                     self.performer
-                        .link_seen(seen.link, name.as_ref(), &self.poller, bridge);
+                        .link_seen(seen.link, is, &self.poller, bridge);
                     self.engine
                         .handle(now, Input::Link(seen), &mut self.actions);
                 }
@@ -387,6 +390,13 @@ impl Thread {
             &mut self.hands,
             bridge,
         );
+        if !self.performer.sockets.is_empty() {
+            for (link, family, open) in std::mem::take(&mut self.performer.sockets) {
+                let input = Input::Socket { link, family, open };
+                self.engine.handle(clock::now(), input, &mut self.actions);
+            }
+            self.act(bridge);
+        }
         bridge.flush();
     }
 }

@@ -18,6 +18,10 @@ use std::time::Duration;
 
 /// The same send error on the same link is told once in so long.
 const QUIET: Duration = Duration::from_secs(60);
+/// Sockets that could not be opened are tried again after so long.
+const AGAIN: Duration = Duration::from_secs(5);
+/// RFC 8200 §5.
+const LEAST_MTU_V6: u32 = 1280;
 /// Tokens of sockets begin here; below are the loop's own.
 pub(super) const FIRST_PORT: u64 = 16;
 
@@ -44,7 +48,12 @@ pub(super) struct Performer {
     announcers: HashMap<LinkId, Announcer>,
     /// Sockets wanted that could not be opened yet.
     wanted: Vec<(LinkId, Family)>,
+    /// When they are tried again.
+    again_at: Option<Instant>,
+    /// What the engine does not know yet of sockets that failed, and of those opened after all.
+    pub(super) sockets: Vec<(LinkId, Family, bool)>,
     names: HashMap<LinkId, Arc<str>>,
+    mtus: HashMap<LinkId, u32>,
     used: Vec<usize>,
     announcing: Vec<LinkId>,
     told: HashMap<(LinkId, i32), Instant>,
@@ -59,7 +68,10 @@ impl Performer {
             by_link: HashMap::new(),
             announcers: HashMap::new(),
             wanted: Vec::new(),
+            again_at: None,
+            sockets: Vec::new(),
             names: HashMap::new(),
+            mtus: HashMap::new(),
             used: Vec::with_capacity(16),
             announcing: Vec::with_capacity(16),
             told: HashMap::new(),
@@ -74,27 +86,67 @@ impl Performer {
         self.ports.get(index)?.as_ref()
     }
 
-    /// A link's name as the kernel says, for opening sockets; sockets that failed are tried again.
+    /// A link's name and MTU as the kernel says, for opening sockets; sockets that failed are tried
+    /// again.
     pub(super) fn link_seen(
         &mut self,
         link: LinkId,
-        name: Option<&Arc<str>>,
+        is: Option<(&Arc<str>, u32)>,
         poller: &Poller,
         bridge: &mut EngineEnd,
     ) {
-        match name {
-            Some(name) => {
+        match is {
+            Some((name, mtu)) => {
                 self.names.insert(link, name.clone());
+                let before = self.mtus.insert(link, mtu).unwrap_or(mtu);
+                if before < LEAST_MTU_V6 && mtu >= LEAST_MTU_V6 {
+                    self.join_again(link, bridge);
+                }
             }
             None => {
                 self.names.remove(&link);
+                self.mtus.remove(&link);
+                // One made anew has another number; a virtual address alone opens no port here.
+                self.announcers.remove(&link);
             }
         }
-        let (again, rest) = self.wanted.drain(..).partition(|(l, _)| *l == link);
+        self.try_again(poller, bridge, |l| l == link);
+    }
+
+    /// When [`Performer::retry`] has something to do.
+    pub(super) const fn retry_at(&self) -> Option<Instant> {
+        self.again_at
+    }
+
+    /// Tries sockets again that failed, whatever it was.
+    pub(super) fn retry(&mut self, now: Instant, poller: &Poller, bridge: &mut EngineEnd) {
+        if self.again_at.is_some_and(|at| now >= at) {
+            self.again_at = None;
+            self.try_again(poller, bridge, |_| true);
+        }
+    }
+
+    fn try_again(&mut self, poller: &Poller, bridge: &mut EngineEnd, on: impl Fn(LinkId) -> bool) {
+        let (again, rest): (Vec<_>, _) = self.wanted.drain(..).partition(|(l, _)| on(*l));
         self.wanted = rest;
-        let again: Vec<(LinkId, Family)> = again;
         for (link, family) in again {
             self.open(link, family, poller, bridge);
+            if self.by_link.contains_key(&(link, family)) {
+                self.sockets.push((link, family, true));
+            }
+        }
+    }
+
+    /// Below its least MTU a link has no IPv6 at all and forgets which groups were joined; when it
+    /// is large enough again the socket would stay deaf.
+    fn join_again(&mut self, link: LinkId, bridge: &mut EngineEnd) {
+        let index = self.by_link.get(&(link, Family::V6));
+        let Some(Some(port)) = index.and_then(|index| self.ports.get(*index)) else {
+            return;
+        };
+        let name = self.names.get(&link).map_or("?", |n| n);
+        if let Err(error) = port.socket.join_again(name) {
+            tell(clock::now(), Arc::from(error.to_string()), bridge);
         }
     }
 
@@ -261,8 +313,10 @@ impl Performer {
             }
             Err(error) => {
                 self.wanted.push((link, family));
-                let text = Arc::from(error);
-                tell(clock::now(), text, bridge);
+                self.sockets.push((link, family, false));
+                let now = clock::now();
+                self.again_at = Some(now + AGAIN);
+                tell(now, Arc::from(error), bridge);
             }
         }
     }

@@ -339,6 +339,17 @@ fn of_what(what: &What) -> Evidence {
             e.vrid = Some(*vrid);
             e.peer = Some(*from);
         }
+        What::LateAdvert {
+            from,
+            gap,
+            missed,
+            silent,
+        } => {
+            e.peer = Some(*from);
+            e.length_s = seconds(*gap);
+            e.missed = Some(*missed);
+            e.repeated = (*silent > 0).then_some(*silent);
+        }
         What::NoFailover {
             tracker,
             to,
@@ -419,6 +430,7 @@ fn of_why(why: &Why) -> Evidence {
         Why::LinkDown { link }
         | Why::LinkAbsent { link }
         | Why::NoAddress { link }
+        | Why::NoSocket { link }
         | Why::LinkUp { link } => e.interface = Some(link.clone()),
         Why::FileFault { file, value } => {
             e.tracker = Some(file.clone());

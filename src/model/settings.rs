@@ -60,7 +60,7 @@ pub struct ProcessTrackSettings {
     pub params: Vec<Arc<str>>,
     /// How parameters match.
     pub matching: ParamMatch,
-    /// Compare argv[0] instead of the program's name.
+    /// Compare `argv[0]` instead of the program's name.
     pub full_command: bool,
     /// Default weight of its users, -254..=254.
     pub weight: i16,

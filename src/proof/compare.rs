@@ -565,4 +565,25 @@ mod tests {
         only(&files, "Note alone: only r1 has VRID 9 (IPv4)");
         assert_eq!(codes(&files[..1]), [] as [&str; 0]);
     }
+
+    #[test]
+    fn members_of_a_sync_group_need_one_leader() {
+        let grouped = |v: u8, w: u8| {
+            let instance = |name: &str, vrid: u8, priority: u8| {
+                format!(
+                    "vrrp_instance {name} {{\n interface eth0\n virtual_router_id {vrid}\n priority {priority}\n \
+                     virtual_ipaddress {{ 10.0.0.{vrid}/24 }}\n}}\n"
+                )
+            };
+            let (v, w) = (instance("V", 1, v), instance("W", 2, w));
+            format!("{v}{w}vrrp_sync_group G {{\n group {{ V W }}\n}}\n")
+        };
+        assert_eq!(
+            codes(&[grouped(100, 100), grouped(90, 90)]),
+            [] as [&str; 0]
+        );
+        let said = findings(&[grouped(100, 90), grouped(90, 100)]);
+        assert_eq!(said.len(), 2, "{said:#?}");
+        assert!(said[0].starts_with("r1 13 Warning group-disagrees: the members of this sync group disagree: r1 leads V, r2 leads W"), "{said:#?}");
+    }
 }

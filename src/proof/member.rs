@@ -31,13 +31,13 @@ impl Kind {
         }
     }
 
-    /// The block that defines such a tracker, if it is defined.
-    pub(super) const fn definition(self) -> Option<&'static str> {
+    /// The blocks that may define such a tracker.
+    pub(super) const fn definitions(self) -> &'static [&'static str] {
         match self {
-            Self::Script => Some("vrrp_script"),
-            Self::Interface => None,
-            Self::File => Some("track_file"),
-            Self::Process => Some("vrrp_track_process"),
+            Self::Script => &["vrrp_script"],
+            Self::Interface => &[],
+            Self::File => &["track_file", "vrrp_track_file"],
+            Self::Process => &["vrrp_track_process"],
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::proof::member::{Member, Tracker};
 use std::sync::Arc;
 
 const INSTANCE: &str = "vrrp_instance";
+const GROUP: &str = "vrrp_sync_group";
 
 /// Collects what is found, for each node.
 pub(super) struct Findings<'a> {
@@ -65,13 +66,24 @@ impl<'a> Findings<'a> {
 
     /// Where the weight of a tracker stands, and its entry if that is another place.
     pub(super) fn weight(&self, member: &Member<'_>, tracker: &Tracker) -> (Span, Option<Span>) {
+        let node = &self.nodes[member.node];
         let instance = tracker.of.as_ref().unwrap_or(&member.settings.name);
-        let Some((places, _)) = self.nodes[member.node].text else {
+        let Some((places, _)) = node.text else {
             return (Span::default(), None);
         };
         let list = tracker.kind.list();
-        let weight = || places.keyword(tracker.kind.definition()?, &tracker.name, "weight");
-        match places.entry(INSTANCE, instance, list, &tracker.name) {
+        let entry = places
+            .entry(INSTANCE, instance, list, &tracker.name)
+            .or_else(|| {
+                let groups = &node.settings.groups;
+                let group = groups.iter().find(|g| g.members.contains(instance))?;
+                places.entry(GROUP, &group.name, list, &tracker.name)
+            });
+        let weight = || {
+            let mut blocks = tracker.kind.definitions().iter();
+            blocks.find_map(|block| places.keyword(block, &tracker.name, "weight"))
+        };
+        match entry {
             Some(entry) if entry.more => (entry.span, None),
             Some(entry) => match weight() {
                 Some(span) => (span, Some(entry.span)),

@@ -590,10 +590,13 @@ mod tests {
 
     #[test]
     fn an_owner_and_clamped_sums_are_not_moved() {
-        let said = one(&[file("-20", "priority 255\n state MASTER")]);
-        assert!(said.starts_with("r1 3 Note weight-on-owner"), "{said}");
-        let pair = |p: &str| [file("-20", p), file("0", "priority 50")];
-        assert_eq!(codes(&pair("priority 255")), ["r1 weight-on-owner"]);
+        let process = "vrrp_track_process web {\n process nginx\n weight 20\n}\n";
+        let owner = file("0", "priority 255\n track_process {\n  web\n }");
+        let said = one(&[format!("{process}{owner}")]);
+        assert!(
+            said.starts_with("r1 3 Note weight-on-owner: weight 20 on web"),
+            "{said}"
+        );
         let said = one(&[file("20", "priority 254")]);
         assert!(
             said.contains("weight-clamped")
@@ -663,5 +666,33 @@ mod tests {
         );
         let far = codes(&[f(101 + 26), f(100)]);
         assert!(!far.contains(&"r2 skew-too-small".to_owned()), "{far:?}");
+    }
+
+    #[test]
+    fn a_weight_of_a_sync_group_is_shown_there() {
+        let grouped = |priority: u8, weight: i16| {
+            let v = file("0", &format!("priority {priority}"))
+                .replace(" track_script {\n  chk\n }\n", "");
+            let w = v[v.find("vrrp_instance").unwrap_or(0)..]
+                .replace("V {", "W {")
+                .replace("51", "52")
+                .replace("0.9/", "0.10/");
+            format!(
+                "{v}{w}vrrp_sync_group G {{\n group {{\n  V\n  W\n }}\n track_script {{\n  chk weight {weight}\n }}\n}}\n"
+            )
+        };
+        let said = findings(&[grouped(101, -2), grouped(90, -2)]);
+        assert_eq!(said.len(), 2, "one for each member: {said:#?}");
+        for line in said {
+            assert!(
+                line.starts_with("r1 27 Warning weight-too-small: weight -2"),
+                "{line}"
+            );
+            assert!(line.contains("use at least weight -12 "), "{line}");
+        }
+        assert_eq!(
+            codes(&[grouped(101, -12), grouped(90, -2)]),
+            [] as [&str; 0]
+        );
     }
 }

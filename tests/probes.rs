@@ -23,7 +23,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// Runs a probe to its end.
 async fn run(probe: &Probe) -> Done {
     let mut probes = Probes::default();
-    probes.start(CheckId(3), RunId(7), probe);
+    probes.start(CheckId(3), RunId(7), probe, SOON);
     let done = timeout(SOON, probes.next()).await;
     let done = done.unwrap_or_else(|_| panic!("{probe:?} does not end"));
     assert_eq!((done.check, done.run), (CheckId(3), RunId(7)));
@@ -89,8 +89,8 @@ async fn a_run_that_is_stopped_has_timed_out() {
     // It takes connections, as the kernel does for it, and says nothing.
     let (_mute, at) = listener();
     let mut probes = Probes::default();
-    probes.start(CheckId(1), RunId(1), &http(at, "/"));
-    probes.start(CheckId(2), RunId(2), &tcp(&[at]));
+    probes.start(CheckId(1), RunId(1), &http(at, "/"), SOON);
+    probes.start(CheckId(2), RunId(2), &tcp(&[at]), SOON);
     assert_eq!(probes.running(), 2);
     let done = timeout(SOON, probes.next()).await.expect("it ends");
     assert_eq!((done.run, done.verdict), (RunId(2), Verdict::Pass));
@@ -101,6 +101,19 @@ async fn a_run_that_is_stopped_has_timed_out() {
     let done = timeout(SOON, probes.next()).await.expect("it ends");
     assert_eq!((done.run, done.verdict), (RunId(1), Verdict::TimedOut));
     assert!(!probes.stop(RunId(1)));
+}
+
+#[tokio::test]
+async fn a_run_gives_up_before_the_next_one_is_due() {
+    let (_mute, at) = listener();
+    let mut probes = Probes::default();
+    let limit = Duration::from_millis(500);
+    let begun = Instant::now();
+    probes.start(CheckId(1), RunId(1), &http(at, "/"), limit);
+    let done = timeout(SOON, probes.next()).await.expect("it ends");
+    assert_eq!(done.verdict, Verdict::TimedOut);
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(485), "{took:?} is too soon");
 }
 
 fn http(at: SocketAddr, path: &str) -> Probe {

@@ -163,7 +163,7 @@ impl Service {
                 settings,
             } => {
                 if let Some(probe) = &settings.probe {
-                    self.probes.start(check, run, probe);
+                    self.probes.start(check, run, probe, settings.timeout);
                     return;
                 }
                 let request = self.checks.start(check, run, &settings);

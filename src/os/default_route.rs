@@ -191,16 +191,20 @@ mod tests {
 
     #[test]
     fn only_unicast_routes_over_a_living_link_can_be_used() {
-        let of = |kind, flags| route(0, kind, flags, &[LINK_7]).unwrap().leads(None);
+        let of = |kind, flags| {
+            route(0, kind, flags, &[LINK_7])
+                .expect("a route")
+                .leads(None)
+        };
         assert!(of(libc::RTN_UNICAST, 0));
         assert!(!of(libc::RTN_BLACKHOLE, 0));
         assert!(!of(libc::RTN_UNREACHABLE, 0));
         assert!(!of(libc::RTN_UNICAST, 1), "dead");
         assert!(!of(libc::RTN_UNICAST, 16), "no carrier");
-        let other = route(0, libc::RTN_UNICAST, 0, &[LINK_7]).unwrap();
+        let other = route(0, libc::RTN_UNICAST, 0, &[LINK_7]).expect("a route");
         assert!(other.leads(Some(7)) && !other.leads(Some(8)));
-        let long = route(8, libc::RTN_UNICAST, 0, &[LINK_7]).unwrap();
-        assert!(!long.default && !long.main);
+        let long = route(8, libc::RTN_UNICAST, 0, &[LINK_7]).expect("a route");
+        assert!(!long.default && long.main);
     }
 
     #[test]
@@ -212,7 +216,8 @@ mod tests {
             hops.extend(link.to_ne_bytes());
             attribute(&mut hops, libc::RTA_GATEWAY, &[10, 0, 0, 1]);
         }
-        let several = route(0, libc::RTN_UNICAST, 0, &[(libc::RTA_MULTIPATH, &hops)]).unwrap();
+        let several =
+            route(0, libc::RTN_UNICAST, 0, &[(libc::RTA_MULTIPATH, &hops)]).expect("a route");
         assert_eq!(several.links, [4]);
         for length in 0..hops.len() {
             let cut: &[u8] = &hops[..length];
@@ -226,7 +231,7 @@ mod tests {
         let other = 1000_u32.to_ne_bytes();
         let of = |table: &[u8]| {
             route(0, libc::RTN_UNICAST, 0, &[(libc::RTA_TABLE, table)])
-                .unwrap()
+                .expect("a route")
                 .main
         };
         assert!(of(&main) && !of(&other));

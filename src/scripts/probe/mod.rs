@@ -19,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{AbortHandle, Id, JoinSet};
+use tokio::time::timeout;
 
 /// The same as a script's exit status for *no*.
 const NO: i32 = 1;
@@ -38,9 +39,9 @@ struct Running {
 }
 
 impl Probes {
-    /// The engine starts a run. Call it inside a tokio runtime.
-    pub fn start(&mut self, check: CheckId, run: RunId, probe: &Probe) {
-        let handle = self.tasks.spawn(perform(probe.clone()));
+    /// The engine starts a run, which has this time. Call it inside a tokio runtime.
+    pub fn start(&mut self, check: CheckId, run: RunId, probe: &Probe, limit: Duration) {
+        let handle = self.tasks.spawn(within(limit, perform(probe.clone())));
         let running = Running {
             check,
             run,
@@ -65,6 +66,7 @@ impl Probes {
                 Ok((id, Ok(()))) => (id, Verdict::Pass, Arc::from("")),
                 Ok((id, Err(Failure::Found(text)))) => (id, Verdict::Fail(NO), text.into()),
                 Ok((id, Err(Failure::Ours(text)))) => (id, Verdict::Lost, text.into()),
+                Ok((id, Err(Failure::Late))) => (id, Verdict::TimedOut, Arc::from("")),
                 // It was told to go because its deadline had passed.
                 Err(error) if error.is_cancelled() => {
                     (error.id(), Verdict::TimedOut, Arc::from(""))
@@ -95,6 +97,8 @@ enum Failure {
     Found(String),
     /// Trouble of our own, which says nothing of it.
     Ours(String),
+    /// It had its time.
+    Late,
 }
 
 impl Failure {
@@ -126,6 +130,19 @@ fn is_ours(error: &io::Error) -> bool {
                 | Errno::EADDRNOTAVAIL
         )
     )
+}
+
+/// Gives up a little before the engine does: where the timeout is the interval, the next run would
+/// otherwise find this one still there and be left out.
+async fn within(
+    limit: Duration,
+    what: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let lead = (limit / 50).max(Duration::from_millis(5));
+    match timeout(limit.saturating_sub(lead), what).await {
+        Ok(ended) => ended,
+        Err(_) => Err(Failure::Late),
+    }
 }
 
 async fn perform(probe: Probe) -> Result<(), Failure> {
@@ -163,20 +180,19 @@ fn file_age(path: &Path, most: Duration) -> Result<(), Failure> {
 mod tests {
     use super::*;
     use std::fs::File;
-    use std::time::SystemTime;
 
     #[test]
     fn a_file_is_young_enough_or_not() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("beat");
         let minute = Duration::from_secs(60);
         assert!(matches!(file_age(&path, minute), Err(Failure::Found(_))));
-        let file = File::create(&path).unwrap();
+        let file = File::create(&path).expect("the file system obeys");
         assert_eq!(file_age(&path, minute), Ok(()));
-        let set = |time| file.set_modified(time).unwrap();
-        set(SystemTime::now() + minute);
+        let set = |time| file.set_modified(time).expect("the file system obeys");
+        set(clock::wall() + minute);
         assert_eq!(file_age(&path, minute), Ok(()));
-        set(SystemTime::now() - minute * 2);
+        set(clock::wall() - minute * 2);
         let Err(Failure::Found(text)) = file_age(&path, minute) else {
             panic!("two minutes are more than one");
         };

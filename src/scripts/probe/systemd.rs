@@ -19,12 +19,18 @@ const OTHERS_MOST: usize = 64;
 const ACTIVE: [&str; 3] = ["active", "reloading", "refreshing"];
 
 pub(super) async fn is_active(unit: &str) -> Result<(), Failure> {
-    let fail = |error: io::Error| match error.kind() {
+    let fail = |error: io::Error| {
         // It restarts itself; that says nothing of the unit.
-        ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof => {
+        let restarts = [
+            ErrorKind::ConnectionRefused,
+            ErrorKind::ConnectionReset,
+            ErrorKind::UnexpectedEof,
+        ];
+        if restarts.contains(&error.kind()) {
             Failure::Ours(format!("systemd cannot be asked just now: {error}"))
+        } else {
+            Failure::of("systemd cannot be asked", &error)
         }
-        _ => Failure::of("systemd cannot be asked", &error),
     };
     let state = match UnixStream::connect(MANAGER).await {
         Ok(stream) => ask(stream, unit, false).await,
@@ -305,7 +311,13 @@ mod tests {
 
     #[test]
     fn units_are_named_as_systemd_names_them() {
-        let of = |unit: &str| path_of(unit).rsplit('/').next().unwrap().to_owned();
+        let of = |unit: &str| {
+            path_of(unit)
+                .rsplit('/')
+                .next()
+                .expect("a name of ours")
+                .to_owned()
+        };
         assert_eq!(of("nginx.service"), "nginx_2eservice");
         assert_eq!(of("user@1000.service"), "user_401000_2eservice");
         assert_eq!(of("3proxy.service"), "_33proxy_2eservice");

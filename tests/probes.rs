@@ -1,5 +1,6 @@
 //! Checks without a program, against listeners, neighbours, routes and units that are there or not.
 //! Those that need an interface or another's `/run` have one of their own.
+#![allow(clippy::disallowed_methods, clippy::wildcard_enum_match_arm)] // tests may read clocks
 
 use mainstay::model::ids::{CheckId, Family, RunId};
 use mainstay::model::seen::Verdict;
@@ -248,7 +249,7 @@ async fn a_file_was_written_lately_or_not() {
 /// Runs a test with namespaces of its own, if that is possible.
 fn apart<F: Future<Output = ()>>(flags: CloneFlags, test: impl FnOnce() -> F + Send + 'static) {
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("skipped: namespaces need root");
+        eprintln!("SKIPPED: namespaces need root");
         return;
     }
     thread::spawn(move || {
@@ -573,11 +574,11 @@ fn a_unit_is_active_or_not() {
         return;
     }
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("skipped: namespaces need root");
+        eprintln!("SKIPPED: namespaces need root");
         return;
     }
     let Some(manager) = Manager::start() else {
-        eprintln!("skipped: no systemd, or no cgroup2, to start one for the test");
+        eprintln!("SKIPPED: no systemd, or no cgroup2, to start one for the test");
         return;
     };
     let begun = Instant::now();
@@ -586,7 +587,7 @@ fn a_unit_is_active_or_not() {
             break first;
         }
         if begun.elapsed() > SOON {
-            eprintln!("skipped: systemd does not start in namespaces here");
+            eprintln!("SKIPPED: systemd does not start in namespaces here");
             return;
         }
         thread::sleep(Duration::from_millis(20));
@@ -669,7 +670,7 @@ fn where_systemd_does_not_listen_it_is_asked_over_the_bus() {
             .stderr(Stdio::null())
             .spawn();
         let Ok(bus) = bus else {
-            eprintln!("skipped: no dbus-daemon");
+            eprintln!("SKIPPED: no dbus-daemon");
             return;
         };
         let _bus = Ended(bus);

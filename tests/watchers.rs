@@ -410,7 +410,7 @@ fn both(settings: ProcessTrackSettings) -> [(&'static str, Option<Processes>); 2
             !must_tell(),
             "root in the first namespaces is told of processes"
         );
-        eprintln!("skipped for the proc connector: the kernel tells nothing of processes here");
+        eprintln!("SKIPPED for the proc connector: the kernel tells nothing of processes here");
         None
     };
     [("told", told), ("scanned", Some(scanned))]
@@ -628,7 +628,7 @@ async fn a_hundred_short_lived_processes_leave_no_trace() {
 fn is_root() -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
-        eprintln!("skipped: namespaces need root");
+        eprintln!("SKIPPED: namespaces need root");
     }
     root
 }
@@ -645,12 +645,12 @@ fn in_another_network_namespace_only_a_socket_opened_before_hears() {
             .expect("a runtime")
     };
     let Ok(mut before) = Connector::open() else {
-        eprintln!("skipped: this kernel has no proc connector");
+        eprintln!("SKIPPED: this kernel has no proc connector");
         return;
     };
     if runtime().block_on(async { before.listen() }).is_err() {
         assert!(!must_tell());
-        eprintln!("skipped: the kernel tells nothing of processes here");
+        eprintln!("SKIPPED: the kernel tells nothing of processes here");
         return;
     }
     drop(before);
@@ -701,5 +701,5 @@ fn in_a_container_with_processes_of_its_own_they_are_scanned() {
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
     assert!(text.contains("2 passed"), "{text}");
-    assert!(text.contains("skipped for the proc connector"), "{text}");
+    assert!(text.contains("SKIPPED for the proc connector"), "{text}");
 }

@@ -618,6 +618,7 @@ mod tests {
 
         let (mut t, mut out) = (tracker(1, 1), Actions::default());
         t.on_tick(Instant::ZERO, &mut runs, &mut out);
+        t.on_started(run_of(&out));
         assert_eq!(t.on_tick(woken, &mut runs, &mut out), None);
         // One that hangs has only one more limit, however late that is looked at.
         let edge = t.on_tick(woken + 9 * S, &mut runs, &mut out);

@@ -3,10 +3,10 @@
 use crate::conf::{Diagnostic, Severity};
 use crate::model::ids::Version;
 use crate::model::settings::{RouterSettings, TransportSettings};
-use crate::proof::Field;
 use crate::proof::group::{self, Seat};
 use crate::proof::member::{Definitions, Member};
 use crate::proof::place::Findings;
+use crate::proof::{Bonds, Case, Field};
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -375,10 +375,49 @@ fn masters(members: &[Member<'_>], findings: &mut Findings<'_>) {
     }
 }
 
+/// Sync groups must bind the same virtual routers on all nodes; false if they do not.
+pub(super) fn bonds(
+    members: &[Member<'_>],
+    index: usize,
+    bonds: &Bonds,
+    findings: &mut Findings<'_>,
+) -> bool {
+    let Some((first, others)) = members.split_first() else {
+        return true;
+    };
+    let expected = bonds.with(index, first.node);
+    let Some(other) = others
+        .iter()
+        .find(|m| bonds.with(index, m.node) != expected)
+    else {
+        return true;
+    };
+    let what = format!(
+        "{} moves with other instances than on {}{}: where one is held back by its sync group, nobody may serve",
+        other.settings.name,
+        findings.name(first),
+        findings.at(first, &[]),
+    );
+    let span = findings.keyword(other, &[]);
+    findings.push(
+        other.node,
+        Diagnostic::warning("groups-differ", span, what)
+            .help("put the same virtual routers into one vrrp_sync_group on all routers"),
+    );
+    false
+}
+
+/// The one member with the highest priority.
+fn best(case: &Case) -> Option<usize> {
+    let top = case.priorities.iter().flatten().max()?;
+    let mut best = (0..case.priorities.len()).filter(|i| case.priorities[*i] == Some(*top));
+    best.next().filter(|_| best.next().is_none())
+}
+
 /// Who leads which member of which sync group.
 #[derive(Default)]
 pub(super) struct Leaders {
-    /// By node and group: the node that serves each member while all is well.
+    /// By node and group: the node with the highest priority in each member while all is well.
     led: HashMap<(usize, usize), Vec<Led>>,
 }
 
@@ -388,13 +427,15 @@ struct Led {
 }
 
 impl Leaders {
-    /// Remembers who serves a virtual router while all is well.
+    /// Remembers who is best in a virtual router while all is well.
     pub(super) fn note(&mut self, field: &Field<'_>, definitions: &[Definitions<'_>]) {
-        let [holder] = *field.holders() else { return };
-        let Some(by) = field.members.get(holder).map(|m| m.node) else {
+        let Some(best) = field.cases.first().and_then(best) else {
             return;
         };
-        for member in &field.members {
+        let Some(by) = field.members.get(best).map(|m| m.node) else {
+            return;
+        };
+        for member in field.members {
             let instance = &member.settings.name;
             if let Some(group) = definitions[member.node].group_of(instance) {
                 let led = self.led.entry((member.node, group)).or_default();
@@ -423,7 +464,8 @@ impl Leaders {
             };
             let names = findings.nodes;
             let what = format!(
-                "the members of this sync group disagree: {} leads {}, {} leads {}; they move together and never settle",
+                "the members of this sync group disagree: {} has the highest priority in {}, {} in {}; a router takes \
+                 over only where it is better in all, so whoever serves first stays",
                 names[first.by].name, first.instance, names[other.by].name, other.instance,
             );
             let span = of
@@ -584,6 +626,22 @@ mod tests {
         );
         let said = findings(&[grouped(100, 90), grouped(90, 100)]);
         assert_eq!(said.len(), 2, "{said:#?}");
-        assert!(said[0].starts_with("r1 13 Warning group-disagrees: the members of this sync group disagree: r1 leads V, r2 leads W"), "{said:#?}");
+        assert!(said[0].starts_with("r1 13 Warning group-disagrees: the members of this sync group disagree: r1 has the highest priority in V, r2 in W;"), "{said:#?}");
+    }
+
+    #[test]
+    fn sync_groups_must_bind_the_same_instances_everywhere() {
+        let two = |group: &str| {
+            let v = file("0", "priority 100");
+            let w = v[v.find("vrrp_instance").unwrap_or(0)..]
+                .replace("V {", "W {")
+                .replace("51", "52")
+                .replace("0.9/", "0.10/");
+            format!("{v}{w}{group}")
+        };
+        let group = "vrrp_sync_group G {\n group { V W }\n}\n";
+        let said = codes(&[two(group), two("")]);
+        assert_eq!(said, ["r2 groups-differ", "r2 groups-differ"]);
+        assert!(!codes(&[two(group), two(group)]).contains(&said[0]));
     }
 }

@@ -67,7 +67,7 @@ fn weight(
 ) {
     let member = &field.members[index];
     let tracker = &member.trackers[at];
-    if tracker.weight == 0 {
+    if tracker.weight == 0 || tracker.of.is_some() {
         return;
     }
     if member.settings.priority.is_owner() {
@@ -405,19 +405,19 @@ fn close(field: &Field<'_>, findings: &mut Findings<'_>) {
     let entrants: Vec<Entrant> = field
         .members
         .iter()
-        .map(|m| Entrant::new(m, |_| false))
+        .map(|m| Entrant::new(m, &[], &|_| false))
         .collect();
     let mut order: Vec<usize> = (0..entrants.len()).filter(|i| entrants[*i].able).collect();
-    order.sort_by_key(|i| std::cmp::Reverse(entrants[*i].priority));
+    order.sort_by_key(|i| std::cmp::Reverse(entrants[*i].priority()));
     for pair in order.windows(2) {
         let (a, b) = (pair[0], pair[1]);
         let (x, y) = (&entrants[a], &entrants[b]);
         let apart = skew_apart(x, y);
-        if x.priority == y.priority || apart >= NOISE {
+        if x.priority() == y.priority() || apart >= NOISE {
             continue;
         }
         let (first, second) = (&field.members[a], &field.members[b]);
-        let gap = u128::from(x.priority.get() - y.priority.get());
+        let gap = u128::from(x.priority().get() - y.priority().get());
         let needed = (gap * NOISE.as_nanos()).div_ceil(apart.as_nanos().max(1));
         let help = if needed < 254 {
             format!("set the priorities at least {needed} apart, or use a longer advert_int")
@@ -427,8 +427,8 @@ fn close(field: &Field<'_>, findings: &mut Findings<'_>) {
         let what = format!(
             "priority {} here and {} on {}{}: with this advert_int their timers run out only {} µs apart, so both may \
              claim the address when it is free",
-            y.priority,
-            x.priority,
+            y.priority(),
+            x.priority(),
             findings.name(first),
             findings.at(first, &["priority"]),
             apart.as_micros(),

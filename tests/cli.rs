@@ -1,12 +1,20 @@
 //! The binary as its users meet it: words, exit codes, closed pipes.
 
-use mainstay::ctl::server::{Answers, Busy, Server};
+use mainstay::ctl::interface::{Act, EventsAsked, Refusal};
+use mainstay::ctl::reply::EventsReply;
+use mainstay::ctl::server::{Answers, Busy, Caller, Server};
+use mainstay::model::event::{Event, Evidence};
+use mainstay::model::notice::Phase;
 use mainstay::model::view::{FORM, LinkView, Snapshot};
+use serde_json::{Value, json};
 use std::fs::{self, File, Permissions};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, LazyLock};
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 fn mainstay(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mainstay"));
@@ -49,9 +57,78 @@ struct Daemon {
 
 struct Sample(Snapshot);
 
+/// A script that fell and the transition that came of it.
+fn journal() -> Vec<Arc<Event>> {
+    let stamp = |mut event: Event, seq: u64| {
+        (event.seq, event.mono_us) = (seq, seq * 1_000_000);
+        event.wall_us = 1_795_224_697_000_000 + event.mono_us;
+        Arc::new(event)
+    };
+    let fell = Event::new("script_down", "VRRP_Script(chk) failed").with(Evidence {
+        tracker: Some("chk".into()),
+        ..Evidence::default()
+    });
+    let mut fault = Event::new("transition", "Entering FAULT STATE")
+        .of_instance(&"VI_1".into())
+        .with(Evidence {
+            tracker: Some("chk".into()),
+            outcome: Some("exited".into()),
+            exit: Some(3),
+            ..Evidence::default()
+        });
+    fault.cause = Some("check_failed".into());
+    (fault.from, fault.to) = (Some(Phase::Active), Some(Phase::Fault));
+    vec![stamp(fell, 4), stamp(fault, 5)]
+}
+
 impl Answers for Sample {
     async fn snapshot(&self) -> Result<Snapshot, Busy> {
         Ok(self.0.clone())
+    }
+
+    fn events(&self, asked: &EventsAsked) -> EventsReply {
+        let wanted = |e: &Arc<Event>| {
+            e.seq > asked.since.unwrap_or(0)
+                && (asked.kinds.is_empty() || asked.kinds.iter().any(|k| *k == e.kind))
+        };
+        EventsReply {
+            first: 4,
+            last: 5,
+            lost: 0,
+            events: journal().into_iter().filter(wanted).collect(),
+        }
+    }
+
+    fn newest(&self) -> watch::Receiver<u64> {
+        static NEWEST: LazyLock<watch::Sender<u64>> = LazyLock::new(|| watch::Sender::new(5));
+        NEWEST.subscribe()
+    }
+
+    async fn act(&self, act: Act, _: Caller) -> Result<Value, Refusal> {
+        let ordered = |outcome: &str, successor: Option<&str>| {
+            Ok(json!({"ordered": [{
+                "instance": "VI_1", "outcome": outcome, "successor": successor, "took_s": 0.5,
+                "text": "nobody took over; everything was put back",
+            }]}))
+        };
+        match act {
+            Act::Reload { dry_run: false } => Err(Refusal::ConfigRefused(
+                "/a.conf".into(),
+                "error: odd\n".into(),
+            )),
+            Act::Reload { dry_run: true } => Ok(json!({
+                "applied": false, "warnings": [],
+                "plan": {
+                    "created": [], "removed": [], "untouched": 1, "global": [], "advice": [],
+                    "changed": [{"kind": "instance", "name": "VI_1", "differs": ["priority 1 -> 2"]}],
+                },
+            })),
+            Act::Drain { force: true, .. } => ordered("done", Some("10.0.0.2")),
+            Act::Drain { force: false, .. } => ordered("nobody_took_over", None),
+            Act::Undrain { .. } => Err(Refusal::NoSuchInstance("x".into(), vec!["VI_1".into()])),
+            Act::Takeover { .. } => Err(Refusal::PermissionDenied),
+            Act::Log { level, for_s } => Ok(json!({"level": level, "until_s": for_s})),
+        }
     }
 }
 
@@ -204,6 +281,178 @@ fn status_prints_a_table_an_instance_or_json() {
             "{said}"
         );
     }
+}
+
+#[test]
+fn status_waits_for_a_state_and_says_by_its_code_whether_it_came() {
+    let daemon = Daemon::with(snapshot());
+    let place = ["--runtime-dir", daemon.dir()];
+    let wait = |state, timeout| {
+        [
+            &["status", "--wait", state, "--timeout", timeout],
+            &place[..],
+        ]
+        .concat()
+    };
+    exits(&wait("MASTER", "5s"), 0);
+    exits(&wait("master", "5s"), 0);
+    let late = exits(&wait("BACKUP", "300ms"), 75);
+    assert!(
+        text(&late.stderr).contains("not BACKUP within 0.3 s"),
+        "{}",
+        text(&late.stderr)
+    );
+    assert!(
+        text(&late.stdout).contains("VI_1"),
+        "the state is shown all the same"
+    );
+    let usage = exits(&wait("ASLEEP", "1s"), 64);
+    assert!(
+        text(&usage.stderr).contains("BACKUP, MASTER"),
+        "{}",
+        text(&usage.stderr)
+    );
+    exits(
+        &[
+            "status",
+            "VI_9",
+            "--wait",
+            "MASTER",
+            "--runtime-dir",
+            daemon.dir(),
+        ],
+        1,
+    );
+    let nowhere = tempfile::tempdir().expect("a folder");
+    let words = [
+        "status",
+        "--wait",
+        "MASTER",
+        "--timeout",
+        "200ms",
+        "--runtime-dir",
+    ];
+    exits(&[&words[..], &[path(nowhere.path())]].concat(), 1);
+}
+
+#[test]
+fn events_and_why_tell_the_journal() {
+    let daemon = Daemon::with(snapshot());
+    let place = ["--runtime-dir", daemon.dir()];
+    let list = exits(&[&["events"], &place[..]].concat(), 0);
+    let said = text(&list.stdout);
+    assert_eq!(said.lines().count(), 2, "{said}");
+    assert!(said.contains("2026-11-21T01:31:41.000Z"), "{said}");
+    let json = exits(
+        &[&["events", "--json", "--since", "4"], &place[..]].concat(),
+        0,
+    );
+    let one: Value = serde_json::from_slice(&json.stdout).expect("one object on one line");
+    assert_eq!(
+        (&one["seq"], &one["form"], &one["cause"]),
+        (&json!(5), &json!(1), &json!("check_failed"))
+    );
+    assert_eq!(
+        (&one["from"], &one["to"]),
+        (&json!("MASTER"), &json!("FAULT"))
+    );
+
+    let why = exits(&[&["why", "VI_1"], &place[..]].concat(), 0);
+    let said = text(&why.stdout);
+    assert!(
+        said.contains("Script chk failed with exit status 3"),
+        "{said}"
+    );
+    assert!(
+        said.contains("1.000 s before: VRRP_Script(chk) failed"),
+        "{said}"
+    );
+    let json = exits(&[&["why", "--json"], &place[..]].concat(), 0);
+    let told: Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(told["form"], 1);
+    assert_eq!(told["transitions"][0]["cause"], "check_failed");
+    assert_eq!(told["transitions"][0]["related"][0]["kind"], "script_down");
+    let none = exits(&[&["why", "VI_2"], &place[..]].concat(), 0);
+    assert!(text(&none.stdout).contains("no transition of VI_2"));
+}
+
+#[test]
+fn a_follower_prints_what_there_is_and_ends_with_its_reader() {
+    let daemon = Daemon::with(snapshot());
+    let mut child = mainstay(&[
+        "events",
+        "--follow",
+        "--json",
+        "--runtime-dir",
+        daemon.dir(),
+    ])
+    .stdout(Stdio::piped())
+    .stderr(Stdio::null())
+    .spawn()
+    .expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    for seq in [4, 5] {
+        let line = lines.next().expect("a line").expect("UTF-8");
+        let event: Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(event["seq"], seq);
+    }
+    child.kill().expect("it runs until it is ended");
+    child.wait().expect("ended");
+}
+
+#[test]
+fn explain_and_neighbours_answer_in_tables_and_json() {
+    let daemon = Daemon::with(snapshot());
+    let place = ["--runtime-dir", daemon.dir()];
+    let said = exits(&[&["explain"], &place[..]].concat(), 0);
+    let said = text(&said.stdout);
+    assert!(
+        said.starts_with("VI_1 is MASTER with priority 101"),
+        "{said}"
+    );
+    assert!(said.contains("No other router was heard"), "{said}");
+    let json = exits(&[&["explain", "VI_1", "--json"], &place[..]].concat(), 0);
+    let told: Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(
+        (&told["form"], &told["instance"]["priority"]),
+        (&json!(FORM), &json!(101))
+    );
+    exits(&[&["explain", "VI_9"], &place[..]].concat(), 1);
+    let none = exits(&[&["neighbours"], &place[..]].concat(), 0);
+    assert_eq!(text(&none.stdout), "no other router was heard\n");
+    let json = exits(&[&["neighbours", "--json"], &place[..]].concat(), 0);
+    let told: Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(told, json!({"form": FORM, "neighbours": []}));
+}
+
+#[test]
+fn acts_exit_by_what_came_of_them() {
+    let daemon = Daemon::with(snapshot());
+    let place = ["--runtime-dir", daemon.dir()];
+    let run = |words: &[&str], code| exits(&[words, &place[..]].concat(), code);
+    let refused = run(&["reload"], 2);
+    assert!(text(&refused.stderr).contains("nothing was changed: /a.conf\nerror: odd"));
+    let plan = run(&["reload", "--dry-run"], 0);
+    assert!(
+        text(&plan.stdout).contains("priority 1 -> 2"),
+        "{}",
+        text(&plan.stdout)
+    );
+    let nobody = run(&["drain", "VI_1", "--for", "2h", "--reason", "upgrade"], 1);
+    assert!(text(&nobody.stdout).contains("nobody took over"));
+    let forced = run(&["drain", "VI_1", "--force"], 0);
+    assert_eq!(
+        text(&forced.stdout),
+        "VI_1: drained; 10.0.0.2 is MASTER after 0.500 s\n"
+    );
+    let unknown = run(&["undrain", "x"], 1);
+    assert!(text(&unknown.stderr).contains("no instance x (there are: VI_1)"));
+    run(&["takeover"], 4);
+    let level = run(&["log", "debug", "--for", "10m"], 0);
+    assert_eq!(text(&level.stdout), "log level is debug for 10 min 0 s\n");
+    run(&["drain", "VI_1", "--all"], 64);
+    run(&["drain", "--for", "soon"], 64);
+    run(&["log", "loud"], 64);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Configurations and what is said of them: mistakes with the exact text that they draw, the samples
 //! that keepalived's package ships, our own samples, and random input.
+#![allow(clippy::disallowed_methods, clippy::wildcard_enum_match_arm)] // tests may read clocks
 
 use mainstay::conf::keywords::{self, Status, Within};
 use mainstay::conf::{self, Diagnostic, Loaded, Options, Severity};
@@ -342,6 +343,7 @@ const ACTED: &[(Within, &str, &str, &str)] = {
         (Script, "fall", "", "fall 2"),
         (Script, "user", "", "user nobody"),
         (Script, "init_fail", "", "init_fail"),
+        (Script, "check", "", "check tcp 127.0.0.1:80"),
         (Instance, "state", "", "state MASTER"),
         (Instance, "priority", "", "priority 9"),
         (Instance, "interface", "interface a", "interface b"),

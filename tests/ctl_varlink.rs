@@ -1,21 +1,52 @@
 //! The control socket, spoken to in raw Varlink by a client that shares no code with `ctl`:
 //! bytes over a `UnixStream`, objects ended by NUL.
 
-use mainstay::ctl::server::{Answers, Busy, Limits, Server};
+use mainstay::ctl::interface::{Act, EventsAsked, Refusal};
+use mainstay::ctl::reply::EventsReply;
+use mainstay::ctl::server::{Answers, Busy, Caller, Limits, Server};
+use mainstay::model::event::Event;
 use mainstay::model::view::{FORM, Snapshot};
+use mainstay::obs::journal::{Filter, Journal};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 /// A daemon's end: answers with as many warnings as it was made with, and counts.
 struct Sample {
     warnings: usize,
     asked: Arc<AtomicUsize>,
+    history: History,
+    acts: Arc<Mutex<Vec<(Act, u32)>>>,
+}
+
+/// A journal and word of what is new in it.
+#[derive(Clone)]
+struct History {
+    journal: Arc<Mutex<Journal>>,
+    newest: Arc<watch::Sender<u64>>,
+}
+
+impl History {
+    fn new() -> Self {
+        Self {
+            journal: Arc::new(Mutex::new(Journal::in_memory(50))),
+            newest: Arc::new(watch::Sender::new(0)),
+        }
+    }
+
+    fn happens(&self, instance: &str, kind: &'static str) {
+        let event = Event::new(kind, "it happened").of_instance(&instance.into());
+        let now = mainstay::model::time::Instant::ZERO;
+        let mut journal = self.journal.lock().expect("not poisoned");
+        let seq = journal.record(now, now, SystemTime::now(), event);
+        self.newest.send_replace(seq.expect("recorded"));
+    }
 }
 
 impl Answers for Sample {
@@ -27,12 +58,45 @@ impl Answers for Sample {
             ..Snapshot::default()
         })
     }
+
+    fn events(&self, asked: &EventsAsked) -> EventsReply {
+        let journal = self.history.journal.lock().expect("not poisoned");
+        let filter = Filter {
+            after: asked.since.unwrap_or(0),
+            instance: asked.instance.as_deref().map(Arc::from),
+            kinds: asked.kinds.clone(),
+            ..Filter::default()
+        };
+        EventsReply {
+            first: journal.first(),
+            last: journal.last(),
+            lost: asked
+                .since
+                .map_or(0, |s| journal.first().saturating_sub(s + 1)),
+            events: journal.select(&filter, asked.limit, asked.since.is_some()),
+        }
+    }
+
+    fn newest(&self) -> watch::Receiver<u64> {
+        self.history.newest.subscribe()
+    }
+
+    async fn act(&self, act: Act, by: Caller) -> Result<Value, Refusal> {
+        let refused = matches!(act, Act::Takeover { .. });
+        self.acts.lock().expect("not poisoned").push((act, by.uid));
+        if refused {
+            return Err(Refusal::Impossible("not now".into()));
+        }
+        Ok(json!({"done": true}))
+    }
 }
 
 /// A server on a thread of its own; gone with the test.
 struct Daemon {
     dir: TempDir,
     asked: Arc<AtomicUsize>,
+    history: History,
+    acts: Arc<Mutex<Vec<(Act, u32)>>>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -48,9 +112,12 @@ impl Daemon {
             .expect("a socket")
             .with_limits(limits);
         let asked = Arc::new(AtomicUsize::new(0));
+        let (history, acts) = (History::new(), Arc::new(Mutex::new(Vec::new())));
         let sample = Sample {
             warnings,
             asked: asked.clone(),
+            history: history.clone(),
+            acts: acts.clone(),
         };
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let thread = std::thread::spawn(move || {
@@ -68,6 +135,8 @@ impl Daemon {
         Self {
             dir,
             asked,
+            history,
+            acts,
             stop: Some(stop),
             thread: Some(thread),
         }
@@ -467,4 +536,209 @@ fn a_caller_that_leaves_before_the_answer_harms_nobody() {
             .write_all(b"{\"method\":\"dev.mainstay.Control.Status\"}\0{\"meth");
     }
     answers_soon(&daemon);
+}
+
+fn events(parameters: Value) -> Value {
+    json!({"method": "dev.mainstay.Control.Events", "parameters": parameters})
+}
+
+fn follow(parameters: Value) -> Value {
+    let mut call = events(parameters);
+    call["more"] = json!(true);
+    call
+}
+
+fn seqs(reply: &Value) -> Vec<u64> {
+    let events = reply["parameters"]["events"].as_array().expect("a list");
+    events
+        .iter()
+        .map(|e| e["seq"].as_u64().expect("a number"))
+        .collect()
+}
+
+#[test]
+fn events_come_by_number_instance_and_kind_and_say_what_is_gone() {
+    let daemon = Daemon::start();
+    for number in 0..60 {
+        let instance = if number % 2 == 0 { "a" } else { "b" };
+        daemon.history.happens(instance, "transition");
+    }
+    daemon.history.happens("a", "reload");
+    let mut raw = daemon.connect();
+    let reply = raw.call(&events(json!({"limit": 3})));
+    assert_eq!(seqs(&reply), [59, 60, 61], "the newest, oldest first");
+    assert_eq!(reply["parameters"]["last"], 61);
+    assert_ne!(reply["continues"], true);
+    let reply = raw.call(&events(json!({"since": 5, "limit": 2})));
+    assert_eq!(seqs(&reply), [12, 13], "50 are kept");
+    assert_eq!(reply["parameters"]["lost"], 6);
+    assert_eq!(reply["parameters"]["first"], 12);
+    let reply = raw.call(&events(json!({"since": 56, "instance": "b"})));
+    assert_eq!(seqs(&reply), [58, 60]);
+    let reply = raw.call(&events(json!({"kinds": ["reload"]})));
+    assert_eq!(seqs(&reply), [61]);
+    assert_eq!(reply["parameters"]["events"][0]["kind"], "reload");
+    assert_eq!(reply["parameters"]["events"][0]["form"], 1);
+}
+
+#[test]
+fn whoever_follows_gets_every_event_once_and_in_order() {
+    let daemon = Daemon::start();
+    daemon.history.happens("a", "transition");
+    let mut raw = daemon.connect();
+    let reply = raw.call(&follow(json!({"since": 0})));
+    assert_eq!(reply["continues"], true, "{reply}");
+    assert_eq!(seqs(&reply), [1]);
+    for _ in 0..30 {
+        daemon.history.happens("a", "transition");
+    }
+    let mut seen = Vec::new();
+    while seen.len() < 30 {
+        let reply = raw.receive().expect("more");
+        assert_eq!(reply["continues"], true, "{reply}");
+        seen.extend(seqs(&reply));
+    }
+    assert_eq!(seen, (2..=31).collect::<Vec<u64>>());
+}
+
+#[test]
+fn a_follower_of_one_instance_is_not_woken_by_others() {
+    let daemon = Daemon::start();
+    let mut raw = daemon.connect();
+    let first = raw.call(&follow(json!({"instance": "b"})));
+    assert_eq!(seqs(&first), [0u64; 0], "the first reply comes at once");
+    daemon.history.happens("a", "transition");
+    daemon.history.happens("b", "transition");
+    let reply = raw.receive().expect("more");
+    assert_eq!(seqs(&reply), [2]);
+}
+
+#[test]
+fn followers_are_bounded_and_their_places_come_back() {
+    let daemon = Daemon::start();
+    let mut all: Vec<Raw> = (0..8).map(|_| daemon.connect()).collect();
+    for raw in &mut all {
+        raw.call(&follow(json!({})));
+    }
+    let mut one_more = daemon.connect();
+    let reply = one_more.call(&follow(json!({})));
+    assert_eq!(reply["error"], "dev.mainstay.Control.TooManyFollowers");
+    assert_eq!(reply["parameters"]["limit"], 8);
+    // Whoever only asks is served all the same.
+    answers(&mut daemon.connect());
+    drop(all);
+    let began = Instant::now();
+    loop {
+        let mut raw = daemon.connect();
+        let reply = raw.call(&follow(json!({})));
+        if reply.get("error").is_none() {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "{reply}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_follower_that_talks_is_let_go() {
+    let daemon = Daemon::start();
+    let mut raw = daemon.connect();
+    raw.call(&follow(json!({})));
+    let _ = raw
+        .0
+        .write_all(b"{\"method\":\"dev.mainstay.Control.Status\"}\0");
+    assert_eq!(raw.receive(), None);
+}
+
+// The test runs as the user that the server runs as, so it may act.
+#[test]
+fn acts_reach_the_daemon_with_their_parameters_and_the_caller() {
+    let daemon = Daemon::start();
+    let mut raw = daemon.connect();
+    let reply = raw.call(&json!({
+        "method": "dev.mainstay.Control.Drain",
+        "parameters": {"instance": "VI_1", "for_s": 7200, "reason": "upgrade", "force": true},
+    }));
+    assert_eq!(reply["parameters"]["done"], true, "{reply}");
+    let refused = raw.call(&json!({"method": "dev.mainstay.Control.Takeover"}));
+    assert_eq!(refused["error"], "dev.mainstay.Control.Impossible");
+    assert_eq!(refused["parameters"]["reason"], "not now");
+    // Without a reply, too.
+    raw.send(b"{\"method\":\"dev.mainstay.Control.Reload\",\"oneway\":true}\0");
+    answers(&mut raw);
+    let acts = daemon.acts.lock().expect("not poisoned");
+    let told = format!("{acts:?}");
+    assert_eq!(acts.len(), 3, "{told}");
+    for part in [
+        "One(\"VI_1\")",
+        "7200.0",
+        "upgrade",
+        "force: true",
+        "dry_run: false",
+    ] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+    let own = nix::unistd::geteuid().as_raw();
+    assert!(acts.iter().all(|(_, uid)| *uid == own), "{told}");
+}
+
+/// The other side of the test below, which runs this binary again as another user; a run of its own
+/// has nothing to ask.
+#[test]
+fn one_call_as_somebody_else() {
+    let Some(dir) = std::env::var_os("SOCKET_DIR") else {
+        return;
+    };
+    let method = std::env::var("CALL").expect("told by the test below");
+    let mut raw = Raw::connect(Path::new(&dir));
+    println!("{}", raw.call(&json!({ "method": method })));
+}
+
+#[test]
+fn a_stranger_in_the_group_reads_and_may_not_act() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("SKIPPED: needs root to become somebody else");
+        return;
+    }
+    let daemon = Daemon::start();
+    daemon.history.happens("a", "transition");
+    let socket = daemon.dir.path().join("control.sock");
+    // What `control_group` does: the group may connect.
+    std::fs::set_permissions(
+        daemon.dir.path(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .expect("opened");
+    std::os::unix::fs::chown(&socket, None, Some(65_534)).expect("given to the group");
+    // This binary again, as somebody else, from where somebody else can reach it.
+    let copy = daemon.dir.path().join("client");
+    std::fs::copy(std::env::current_exe().expect("known"), &copy).expect("copied");
+    let ask = |group: &str, method: &str| -> String {
+        let output = std::process::Command::new("setpriv")
+            .args([
+                "--reuid=65534",
+                &format!("--regid={group}"),
+                "--clear-groups",
+            ])
+            .arg(&copy)
+            .args(["--exact", "--nocapture", "one_call_as_somebody_else"])
+            .env("CALL", method)
+            .env("SOCKET_DIR", daemon.dir.path())
+            .output()
+            .expect("util-linux is there");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr)
+    };
+    let read = ask("65534", "dev.mainstay.Control.Events");
+    assert!(read.contains("it happened"), "{read}");
+    for method in ["Reload", "Drain", "Undrain", "Takeover"] {
+        let told = ask("65534", &format!("dev.mainstay.Control.{method}"));
+        assert!(
+            told.contains("org.varlink.service.PermissionDenied"),
+            "{method}: {told}"
+        );
+    }
+    let outside = ask("65533", "dev.mainstay.Control.Status");
+    assert!(outside.contains("PermissionDenied"), "{outside}");
+    assert_eq!(daemon.acts.lock().expect("not poisoned").len(), 0);
 }

@@ -8,6 +8,7 @@ use mainstay::model::priority::{Priority, Weight};
 use mainstay::model::seen::Verdict;
 use mainstay::model::view::Snapshot;
 use mainstay::sim::bodies;
+use mainstay::sim::reloads::reloads;
 use mainstay::sim::rng::Rng;
 use mainstay::sim::scenario::{check, router, settings};
 use proptest::prelude::*;
@@ -33,6 +34,13 @@ proptest! {
     #[test]
     fn no_operations_break_a_rule(seed in any::<u64>(), bytes in prop::collection::vec(any::<u8>(), 0..150)) {
         if let Err(report) = bodies::operations(seed, &bytes) {
+            panic!("{report}");
+        }
+    }
+
+    #[test]
+    fn no_reloads_break_a_rule(seed in any::<u64>(), bytes in prop::collection::vec(any::<u8>(), 0..145)) {
+        if let Err(report) = reloads(seed, &bytes) {
             panic!("{report}");
         }
     }

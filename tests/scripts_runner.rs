@@ -1,4 +1,5 @@
 //! The runner as a process: the real binary, real programs, real signals.
+#![allow(clippy::disallowed_methods, clippy::wildcard_enum_match_arm)] // tests may read clocks
 
 use mainstay::model::ids::{Family, RouterId, RunId, Version, Vrid};
 use mainstay::model::notice::{Notification, Phase, Told, Why};

@@ -1,6 +1,7 @@
 //! In the steady state the engine allocates nothing: neither for adverts that come nor for those
 //! that go.
 #![allow(unsafe_code)] // a counting allocator cannot be written without
+#![allow(clippy::wildcard_enum_match_arm)]
 
 use mainstay::core::Engine;
 use mainstay::core::action::{Action, Actions};

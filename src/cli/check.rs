@@ -1,15 +1,15 @@
 //! `mainstay check`: what there is to say about configuration files.
 
-use crate::cli::out;
+use crate::cli::{keywords, out};
 use crate::conf::{self, Diagnostic, Loaded, Options, Severity, Sources, Span};
 use crate::model::settings::RouterSettings;
 use crate::os::netlink::{Events, Fact};
 use crate::proof::{self, Node, Proof};
 use crate::scripts::vet;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::collections::HashSet;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Component, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 #[derive(Args)]
 pub(super) struct CheckArgs {
     /// Configurations; several are taken for several routers of one group.
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "keywords", value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Print findings as JSON, for editors and CI.
     #[arg(long)]
@@ -40,12 +40,34 @@ pub(super) struct CheckArgs {
     /// Configuration id, what `@NAME` lines of the files are compared with.
     #[arg(short = 'i', long, value_name = "ID")]
     config_id: Option<String>,
+    /// Print what is left of the files after includes, conditions, variables and loops, with the
+    /// origin of each line; findings go to standard error.
+    #[arg(long, conflicts_with_all = ["json", "proof"])]
+    expanded: bool,
+    /// Print what becomes of each keyword, and judge nothing.
+    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "plain",
+          conflicts_with_all = ["files", "json", "expanded", "proof"])]
+    keywords: Option<Table>,
+}
+
+/// How the table of keywords is printed.
+#[derive(Clone, Copy, ValueEnum)]
+enum Table {
+    /// For the terminal and grep.
+    Plain,
+    /// For the manual.
+    Markdown,
 }
 
 /// Version of the JSON form; grows when a field changes its meaning.
 const FORM: u32 = 1;
 
 pub(super) fn main(args: &CheckArgs) -> ExitCode {
+    match args.keywords {
+        Some(Table::Plain) => return out::print(&keywords::plain(), ExitCode::SUCCESS),
+        Some(Table::Markdown) => return out::print(&keywords::markdown(), ExitCode::SUCCESS),
+        None => {}
+    }
     let interfaces = match interfaces(args) {
         Ok(interfaces) => interfaces,
         Err(why) => {
@@ -57,6 +79,9 @@ pub(super) fn main(args: &CheckArgs) -> ExitCode {
         config_id: args.config_id.clone(),
         ..Options::default()
     };
+    if args.expanded {
+        return expanded(args, &options);
+    }
     let mut files = Vec::with_capacity(args.files.len());
     for path in &args.files {
         let mut loaded = conf::load(path, &options);
@@ -102,6 +127,24 @@ pub(super) fn main(args: &CheckArgs) -> ExitCode {
         text
     };
     out::print(&text, ExitCode::from(worst))
+}
+
+/// What is left of the files, one after the other.
+fn expanded(args: &CheckArgs, options: &Options) -> ExitCode {
+    let colour = io::stderr().is_terminal() && out::coloured();
+    let mut worst = 0;
+    let mut text = Vec::new();
+    for file in &args.files {
+        let expanded = conf::expand(file, options);
+        worst = worst.max(conf::exit_code(&expanded.diagnostics, args.lenient));
+        if !expanded.diagnostics.is_empty() {
+            let findings = conf::render(&expanded.diagnostics, &expanded.sources, colour);
+            // There is nobody left to be told that this failed.
+            let _ = write!(io::stderr(), "{findings}");
+        }
+        text.extend(expanded.text);
+    }
+    out::print_bytes(&text, ExitCode::from(worst))
 }
 
 /// The failover proof of all files that can be run; its findings are added to theirs.

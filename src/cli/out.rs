@@ -7,14 +7,26 @@ use std::process::ExitCode;
 
 /// Prints to stdout. A reader that left early (`| head`) is no failure; a full disk is.
 pub(super) fn print(text: &str, otherwise: ExitCode) -> ExitCode {
+    print_bytes(text.as_bytes(), otherwise)
+}
+
+/// The same for what need not be UTF-8.
+pub(super) fn print_bytes(bytes: &[u8], otherwise: ExitCode) -> ExitCode {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             complain(&format!("cannot write to standard output: {error}"));
             ExitCode::from(exit::FAILURE)
         }
         Ok(()) | Err(_) => otherwise,
     }
+}
+
+/// Writes to stdout at once.
+pub(super) fn write(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 /// Prints `mainstay: TEXT` to stderr.

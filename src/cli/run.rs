@@ -1,8 +1,8 @@
 //! `mainstay run`: the daemon in the foreground.
 
-use crate::cli::{exit, out};
+use crate::cli::{LogLevel, exit, out};
 use crate::daemon::{self, RunOptions};
-use crate::obs::log::{Format, LogOptions, Threshold};
+use crate::obs::log::{Format, LogOptions};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -53,14 +53,6 @@ enum LogFormat {
     Journald,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-}
-
 pub(super) fn main(args: RunArgs) -> ExitCode {
     let Some(file) = args.file.clone().or_else(default_file) else {
         out::complain(&missing());
@@ -102,12 +94,7 @@ fn options(args: RunArgs, file: PathBuf) -> RunOptions {
                 LogFormat::Json => Format::Json,
                 LogFormat::Journald => Format::Journald,
             }),
-            level: match args.log_level {
-                LogLevel::Error => Threshold::Error,
-                LogLevel::Warn => Threshold::Warn,
-                LogLevel::Info => Threshold::Info,
-                LogLevel::Debug => Threshold::Debug,
-            },
+            level: args.log_level.into(),
         },
         strict: args.strict,
         config_id: args.config_id,
@@ -117,6 +104,7 @@ fn options(args: RunArgs, file: PathBuf) -> RunOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::obs::log::Threshold;
     use clap::Parser;
 
     #[derive(Parser)]

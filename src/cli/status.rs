@@ -1,13 +1,21 @@
 //! `mainstay status`: what the running daemon says of itself.
 
+use crate::cli::ask::{self, Failure};
 use crate::cli::{Place, exit, out};
-use crate::ctl::client::{self, Error};
+use crate::ctl::client::{self, Error, Follower};
 use crate::ctl::interface;
 use crate::ctl::render;
 use crate::ctl::reply::StatusReply;
+use crate::os::clock;
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// Without any event the state is asked for again after so long.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Without a way to hear of events.
+const LOOK_SOON: Duration = Duration::from_millis(100);
 
 #[derive(Args)]
 pub(super) struct StatusArgs {
@@ -16,34 +24,111 @@ pub(super) struct StatusArgs {
     /// Print what the daemon answered as JSON.
     #[arg(long)]
     json: bool,
+    /// Wait until the instance, or every one, is in this state: BACKUP, MASTER, FAULT ...
+    #[arg(long, value_name = "STATE", value_parser = state)]
+    wait: Option<String>,
+    /// Wait at most so long; 75 is the exit code if it was not enough.
+    #[arg(long, value_name = "TIME", value_parser = ask::length, default_value = "10s")]
+    timeout: Duration,
     #[command(flatten)]
     place: Place,
 }
 
+/// A word for a state, as status shows it.
+fn state(word: &str) -> Result<String, String> {
+    let word = word.to_ascii_uppercase();
+    let known = ["INIT", "BACKUP", "MASTER", "FAULT", "STOP"];
+    if known.contains(&word.as_str()) {
+        Ok(word)
+    } else {
+        Err(format!("no such state (there are: {})", known.join(", ")))
+    }
+}
+
 pub(super) fn main(args: &StatusArgs) -> ExitCode {
-    let parameters = Value::Object(serde_json::Map::new());
-    let told = client::call(&args.place.runtime_dir, interface::STATUS, parameters)
-        .map_err(|error| {
-            let code = match error {
-                Error::Permission(..) => exit::PERMISSION,
-                Error::NotRunning(_)
-                | Error::TimedOut(_)
-                | Error::Io(..)
-                | Error::Refused(..)
-                | Error::BadReply(_) => exit::FAILURE,
-            };
-            (code, error.to_string())
-        })
-        .and_then(|reply| {
-            text(reply, args.name.as_deref(), args.json).map_err(|text| (exit::FAILURE, text))
-        });
-    match told {
-        Ok(text) => out::print(&text, ExitCode::SUCCESS),
-        Err((code, text)) => {
-            out::complain(&text);
-            ExitCode::from(code)
+    let waited = match &args.wait {
+        Some(state) => wait(args, state),
+        None => Ok(true),
+    };
+    let reached = match waited {
+        Ok(reached) => reached,
+        Err(failure) => return ask::finish(Err(failure)),
+    };
+    let reply = client::call(&args.place.runtime_dir, interface::STATUS, json!({}));
+    let told = reply
+        .map_err(Failure::from)
+        .and_then(|reply| text(reply, args.name.as_deref(), args.json).map_err(Failure::new));
+    if reached {
+        return ask::finish(told.map(|text| (text, ExitCode::SUCCESS)));
+    }
+    let code = ExitCode::from(exit::NOT_YET);
+    let printed = ask::finish(told.map(|text| (text, code)));
+    if let Some(state) = &args.wait {
+        out::complain(&format!(
+            "{} not {state} within {} s",
+            args.name.as_deref().unwrap_or("every instance"),
+            args.timeout.as_secs_f64()
+        ));
+    }
+    printed
+}
+
+/// Waits until the instance, or every one, is in this state; false if the time passed first.
+fn wait(args: &StatusArgs, state: &str) -> Result<bool, Failure> {
+    let dir = &args.place.runtime_dir;
+    let until = clock::now() + args.timeout;
+    // Each transition is an event; in between there is nothing to ask.
+    let mut follower: Option<Follower> = None;
+    loop {
+        if follower.is_none() {
+            let asked = json!({"kinds": ["transition"], "limit": 1});
+            follower = Follower::ask(dir, interface::EVENTS, asked, true)
+                .and_then(|mut follower| follower.hear().map(|_| follower))
+                .ok();
+        }
+        let failure = match client::call(dir, interface::STATUS, json!({})) {
+            Ok(reply) => match is_in(&reply, args.name.as_deref(), state)? {
+                true => return Ok(true),
+                false => None,
+            },
+            Err(error @ (Error::NotRunning(_) | Error::TimedOut(_) | Error::BadReply(_))) => {
+                Some(Failure::from(error))
+            }
+            Err(error @ (Error::Permission(..) | Error::Io(..) | Error::Refused(..))) => {
+                return Err(error.into());
+            }
+        };
+        let left = until.since(clock::now());
+        if left.is_zero() {
+            return failure.map_or(Ok(false), Err);
+        }
+        let pause = left.min(LOOK_AGAIN);
+        match &mut follower {
+            Some(one) => {
+                let heard = one.patience(Some(pause)).and_then(|()| one.hear());
+                if let Err(error) = heard
+                    && !matches!(error, Error::TimedOut(_))
+                {
+                    follower = None;
+                    clock::sleep(pause.min(LOOK_SOON));
+                }
+            }
+            None => clock::sleep(pause.min(LOOK_SOON)),
         }
     }
+}
+
+fn is_in(reply: &Value, name: Option<&str>, state: &str) -> Result<bool, Failure> {
+    let instances = reply["snapshot"]["instances"].as_array();
+    let all: Vec<&Value> = instances.into_iter().flatten().collect();
+    let mut meant = all
+        .iter()
+        .filter(|one| name.is_none_or(|name| one["name"] == name));
+    if name.is_some() && meant.clone().next().is_none() {
+        let names = names(all.iter().filter_map(|one| one["name"].as_str()));
+        return Err(Failure::new(unknown(name.unwrap_or_default(), &names)));
+    }
+    Ok(!all.is_empty() && meant.all(|one| one["state"] == state))
 }
 
 /// The reply as it is shown, or why it cannot be.
@@ -79,7 +164,7 @@ fn text(mut reply: Value, name: Option<&str>, json: bool) -> Result<String, Stri
     Ok(text)
 }
 
-fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
     let all: Vec<&str> = all.collect();
     if all.is_empty() {
         "none".to_owned()
@@ -88,7 +173,7 @@ fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
     }
 }
 
-fn unknown(name: &str, all: &str) -> String {
+pub(super) fn unknown(name: &str, all: &str) -> String {
     format!("no instance {name} (there are: {all})")
 }
 
@@ -96,7 +181,6 @@ fn unknown(name: &str, all: &str) -> String {
 mod tests {
     use super::*;
     use crate::model::view::Snapshot;
-    use serde_json::json;
 
     #[test]
     fn an_unknown_name_lists_the_known_ones() {

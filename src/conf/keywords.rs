@@ -425,6 +425,8 @@ const TABLE: &[Keyword] = &[
     key(W::Script, "fall", 1, 1, Acted),
     key(W::Script, "user", 1, 2, Acted),
     key(W::Script, "init_fail", 0, 0, Acted),
+    // Ours.
+    key(W::Script, "check", 1, MANY, Acted),
     // track_file, vrrp_track_process, bfd_instance.
     key(W::TrackFile, "file", 1, 1, Acted),
     key(W::TrackFile, "weight", 1, 2, Acted),

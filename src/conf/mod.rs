@@ -1,5 +1,7 @@
 //! Text to settings: the keepalived language, with a diagnostic for everything that is not understood.
 //!
+//! TOML becomes the same tree in [`toml`], and [`write`](mod@write) turns settings into either language.
+//!
 //! The way of a word: [`source`] knows where each byte stands; `reader` follows includes, conditions,
 //! variables and loops; `lexer` makes words and braces; `block` makes a tree; `audit` holds it against
 //! the table in [`keywords`]; `global`, `script`, `tracked`, `router`, `address`, `notify` and `track` read
@@ -11,24 +13,31 @@ mod address;
 mod audit;
 mod block;
 mod check;
+mod convert;
 pub mod diag;
+mod expand;
 mod global;
 mod group;
 pub mod keywords;
 mod lexer;
 mod notify;
 pub mod places;
+mod probe;
 mod reader;
 mod router;
 mod script;
 mod settle;
 pub mod source;
+mod toml;
 mod track;
 mod tracked;
 mod value;
 mod vars;
+pub mod write;
 
+pub use convert::{Converted, convert};
 pub use diag::{Diagnostic, Severity, exit_code, render};
+pub use expand::{Expanded, expand};
 pub use places::Places;
 pub use source::{Sources, Span};
 
@@ -66,15 +75,37 @@ pub struct Loaded {
     pub lvs: bool,
 }
 
-/// Reads a file and what it includes.
+/// A configuration and the tree it was read into.
+struct Read {
+    loaded: Loaded,
+    nodes: Vec<Node>,
+}
+
+/// Reads a file and what it includes. A name that ends in `.toml` is TOML.
 pub fn load(path: &Path, options: &Options) -> Loaded {
+    read_file(path, options, None).loaded
+}
+
+/// Reads a text; includes are not followed. A name that ends in `.toml` is TOML.
+pub fn load_str(name: &str, text: &str, options: &Options) -> Loaded {
+    read_text(name, text, options).loaded
+}
+
+/// Whether a file is TOML, by its name.
+fn is_toml(name: &str) -> bool {
+    Path::new(name)
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
+}
+
+fn read_file(path: &Path, options: &Options, trace: Option<&mut expand::Trace>) -> Read {
     let mut sources = Sources::default();
     let mut diags = Diags::default();
     let name = path.display().to_string();
     match source::read(path, sources.room()) {
         Ok(found) => {
             let file = sources.add(&name, found.text);
-            if found.executable {
+            if found.executable && !is_toml(&name) {
                 let at = Span {
                     file,
                     ..Span::default()
@@ -88,7 +119,7 @@ pub fn load(path: &Path, options: &Options) -> Loaded {
                     .help(format!("chmod a-x {name}")),
                 );
             }
-            finish(file, Some(path), options, true, sources, diags)
+            finish(file, Some(path), options, trace, sources, diags)
         }
         Err(why) => {
             let file = sources.add(&name, String::new());
@@ -97,22 +128,14 @@ pub fn load(path: &Path, options: &Options) -> Loaded {
                 ..Span::default()
             };
             let what = format!("{name} cannot be read: {why}");
-            diags.push(Diagnostic::refusal("unreadable", at, what));
-            Loaded {
-                settings: None,
-                diagnostics: diags.finish(),
-                sources,
-                places: Places::default(),
-                lvs: false,
-            }
+            unread(Diagnostic::refusal("unreadable", at, what), sources, diags)
         }
     }
 }
 
-/// Reads a text; includes are not followed.
-pub fn load_str(name: &str, text: &str, options: &Options) -> Loaded {
+fn read_text(name: &str, text: &str, options: &Options) -> Read {
     let mut sources = Sources::default();
-    let mut diags = Diags::default();
+    let diags = Diags::default();
     if text.len() > source::MAX_BYTES {
         let file = sources.add(name, String::new());
         let at = Span {
@@ -120,40 +143,60 @@ pub fn load_str(name: &str, text: &str, options: &Options) -> Loaded {
             ..Span::default()
         };
         let what = source::Unreadable::TooLarge.to_string();
-        diags.push(Diagnostic::refusal("unreadable", at, what));
-        return Loaded {
+        return unread(Diagnostic::refusal("unreadable", at, what), sources, diags);
+    }
+    let file = sources.add(name, text.to_owned());
+    finish(file, None, options, None, sources, diags)
+}
+
+fn unread(why: Diagnostic, sources: Sources, mut diags: Diags) -> Read {
+    diags.push(why);
+    Read {
+        loaded: Loaded {
             settings: None,
             diagnostics: diags.finish(),
             sources,
             places: Places::default(),
             lvs: false,
-        };
+        },
+        nodes: Vec::new(),
     }
-    let file = sources.add(name, text.to_owned());
-    finish(file, None, options, false, sources, diags)
 }
 
+/// Includes are followed if there is a path they can be found from.
 fn finish(
     file: u32,
     path: Option<&Path>,
     options: &Options,
-    follow: bool,
+    trace: Option<&mut expand::Trace>,
     mut sources: Sources,
     mut diags: Diags,
-) -> Loaded {
-    let mut reader = reader::Reader::new(options, follow, &mut sources, &mut diags);
-    reader.text(file, path.map(Path::to_path_buf));
-    let builder = reader.builder;
-    let nodes = builder.finish(&mut diags);
+) -> Read {
+    let native = is_toml(sources.name(file));
+    let nodes = if native {
+        toml::nodes(file, &sources, &mut diags)
+    } else {
+        let mut reader = reader::Reader::new(options, path.is_some(), &mut sources, &mut diags);
+        reader.trace = trace;
+        reader.text(file, path.map(Path::to_path_buf));
+        let builder = reader.builder;
+        builder.finish(&mut diags)
+    };
     let audit = audit::Audit::run(&nodes, &mut diags);
     let settings = settings(&nodes, &mut diags);
-    let diagnostics = diags.finish();
-    Loaded {
-        settings: (!diagnostics.iter().any(|d| d.refuses)).then_some(settings),
-        diagnostics,
-        sources,
-        places: Places::of(&nodes),
-        lvs: audit.servers,
+    let mut diagnostics = diags.finish();
+    if native {
+        toml::adapt(&mut diagnostics);
+    }
+    Read {
+        loaded: Loaded {
+            settings: (!diagnostics.iter().any(|d| d.refuses)).then_some(settings),
+            diagnostics,
+            sources,
+            places: Places::of(&nodes),
+            lvs: audit.servers,
+        },
+        nodes,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Options;
 use super::block::Builder;
 use super::diag::{Diagnostic, Diags};
+use super::expand::Trace;
 use super::keywords;
 use super::lexer::{self, Line, blank, decomment};
 use super::source::{self, Sources, Span, Unreadable};
@@ -92,6 +93,10 @@ pub(super) struct Reader<'a> {
     pub(super) diags: &'a mut Diags,
     /// Where items go.
     pub(super) builder: Builder,
+    /// Where lines are kept as they are after expansion, if anybody asks.
+    pub(super) trace: Option<&'a mut Trace>,
+    /// The line being read is one of our additions in a comment.
+    addition: bool,
     config_id: String,
     vars: Vars,
     collecting: Option<Collecting>,
@@ -124,6 +129,8 @@ impl<'a> Reader<'a> {
             sources,
             diags,
             builder: Builder::default(),
+            trace: None,
+            addition: false,
             vars: Vars::new(&config_id, options.seed),
             config_id,
             collecting: None,
@@ -206,9 +213,11 @@ impl<'a> Reader<'a> {
         }
         // Additions of ours stand in comments, which keepalived ignores.
         let lead = raw.len() - raw.trim_start_matches(blank).len();
+        self.addition = false;
         if let Some(rest) = raw[lead..].strip_prefix("#@mainstay")
             && rest.starts_with(blank)
         {
+            self.addition = true;
             line = line.part(raw.len() - rest.len(), raw.len());
         }
         let line = decomment(line, self.diags);
@@ -290,6 +299,9 @@ impl<'a> Reader<'a> {
             Substituted::Dropped => return,
         };
         if !self.directive(&line) {
+            if let Some(trace) = &mut self.trace {
+                trace.line(&line.text, line.whole(), self.addition);
+            }
             let Self { builder, diags, .. } = self;
             let mut found = Vec::new();
             lexer::items(&line, keywords::is_command, diags, &mut |item| {

@@ -3,6 +3,7 @@
 use super::block::Node;
 use super::diag::{Diagnostic, Diags};
 use super::lexer::Word;
+use super::probe;
 use super::source::is_stand_in;
 use super::value::{self, Junk};
 use crate::model::priority::Weight;
@@ -102,7 +103,7 @@ fn argv(word: &Word, diags: &mut Diags) -> Option<Vec<Arc<str>>> {
 }
 
 /// Words of a command: both kinds of quotes, and keepalived's escapes everywhere.
-fn split(text: &str) -> Result<Vec<Arc<str>>, &'static str> {
+pub(super) fn split(text: &str) -> Result<Vec<Arc<str>>, &'static str> {
     let bytes = text.as_bytes();
     let mut words = Vec::new();
     let mut word: Option<Vec<u8>> = None;
@@ -192,6 +193,7 @@ pub(super) struct Check {
 pub(super) fn check(node: &Node, diags: &mut Diags) -> Option<Check> {
     let name = node.args().first()?;
     let mut command = None;
+    let mut probe = None;
     let mut user = None;
     let mut interval = Duration::from_secs(1);
     let mut timeout = None;
@@ -205,6 +207,7 @@ pub(super) fn check(node: &Node, diags: &mut Diags) -> Option<Check> {
         let first = args.first();
         match (&*word.text, first) {
             ("script", Some(line)) => command = script_line(line, args, diags),
+            ("check", Some(_)) => probe = probe::read(args, diags),
             ("user", Some(_)) => user = run_as(args),
             ("interval", Some(arg)) => {
                 if let Some(time) = positive(word, arg, diags) {
@@ -222,8 +225,11 @@ pub(super) fn check(node: &Node, diags: &mut Diags) -> Option<Check> {
             _ => {}
         }
     }
+    if probe.is_some() {
+        command = probe::instead(node, diags);
+    }
     let Some(argv) = command else {
-        let given = |n: &Node| n.name() == "script" && !n.args().is_empty();
+        let given = |n: &Node| matches!(n.name(), "script" | "check") && !n.args().is_empty();
         if node.children().iter().any(given) {
             return None;
         }
@@ -241,6 +247,7 @@ pub(super) fn check(node: &Node, diags: &mut Diags) -> Option<Check> {
         settings: CheckSettings {
             name: name.text.clone().into(),
             command: Command { argv, user },
+            probe,
             interval,
             timeout: timeout.unwrap_or(interval),
             weight,

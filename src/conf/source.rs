@@ -229,7 +229,7 @@ pub(super) fn read(path: &Path, room: usize) -> Result<Found, Unreadable> {
 /// A byte that is no part of UTF-8 is kept as a sign of the private area that stands for it.
 const STAND_IN: u32 = 0xf700;
 
-fn with_stand_ins(bytes: &[u8]) -> String {
+pub(super) fn with_stand_ins(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());

@@ -2,6 +2,7 @@
 
 use crate::core::action::{Action, Actions};
 use crate::core::engine::Engine;
+use crate::core::places::{Bystanders, Spot, spot};
 use crate::core::plan::{Plan, Step};
 use crate::core::router::{Cx, Router};
 use crate::core::serve::find_link;
@@ -12,7 +13,7 @@ use crate::model::ids::{CheckId, LinkId, RouterId};
 use crate::model::notice::{Phase, What, Why};
 use crate::model::settings::{RouterSettings, Settings};
 use crate::model::time::Instant;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 impl Engine {
@@ -23,9 +24,8 @@ impl Engine {
         let old_checks = std::mem::take(&mut self.check_order);
         let old_settings = std::mem::replace(&mut self.settings, new.clone());
         self.apply_checks(now, &plan.checks, &old_checks, &new, out);
-        self.relate(&new);
 
-        let kept = self.kept(&plan.routers, &old_order, &new);
+        let others = self.bystanders(&plan.routers, &old_order, &new);
         let mut created = Vec::new();
         for step in &plan.routers {
             match *step {
@@ -47,12 +47,12 @@ impl Engine {
                         continue;
                     };
                     self.order.push(id);
-                    self.alter(now, id, settings.clone(), &kept, out);
+                    self.alter(now, id, settings.clone(), &others, out);
                 }
                 Step::Keep { old, .. } => self.order.extend(old_order.get(old)),
                 Step::Retire { old } => {
                     if let Some(&id) = old_order.get(old) {
-                        self.retire(now, id, &kept, out);
+                        self.retire(now, id, &others, out);
                     }
                 }
             }
@@ -165,14 +165,14 @@ impl Engine {
         }
     }
 
-    /// Addresses that an Active router serves after the reload: no other may remove them.
-    fn kept(
-        &self,
-        steps: &[Step],
-        old_order: &[RouterId],
-        new: &Settings,
-    ) -> HashSet<(LinkId, Cidr)> {
-        let mut kept = HashSet::new();
+    /// What routers that stay Active serve afterwards, and what all have in the kernel now.
+    fn bystanders(&self, steps: &[Step], old_order: &[RouterId], new: &Settings) -> Bystanders {
+        let mut others = Bystanders::default();
+        for router in self.routers.iter().flatten() {
+            for (link, what) in router.places.there() {
+                others.there.insert(spot(link, what.cidr), what.clone());
+            }
+        }
         for step in steps {
             let (Step::Alter { old, new: at } | Step::Keep { old, new: at }) = *step else {
                 continue;
@@ -185,17 +185,17 @@ impl Engine {
                 continue;
             };
             if router.phase() == Phase::Active {
-                kept.extend(self.installed_at(settings));
+                others.kept.extend(self.installed_at(settings));
             }
         }
-        kept
+        others
     }
 
-    fn installed_at(&self, settings: &RouterSettings) -> Vec<(LinkId, Cidr)> {
+    fn installed_at(&self, settings: &RouterSettings) -> Vec<Spot> {
         settings
             .installed()
             .filter_map(|a| {
-                find_link(&self.links, &settings.interface, a).map(|(link, _)| (link, a.cidr))
+                find_link(&self.links, &settings.interface, a).map(|(link, _)| spot(link, a.cidr))
             })
             .collect()
     }
@@ -214,7 +214,7 @@ impl Engine {
         now: Instant,
         id: RouterId,
         settings: Arc<RouterSettings>,
-        kept: &HashSet<(LinkId, Cidr)>,
+        others: &Bystanders,
         out: &mut Actions,
     ) {
         let Some(Some(router)) = self.routers.get_mut(id.0 as usize) else {
@@ -225,8 +225,7 @@ impl Engine {
             global: &self.settings.global,
             requests: &mut self.requests,
             seq: &mut self.seq,
-            // Its own addresses are settled by its own difference.
-            kept: Some(kept),
+            others: Some(others),
             out,
         };
         router.on_settings(now, settings, &mut cx);
@@ -235,13 +234,7 @@ impl Engine {
         self.say(id, "changed", out);
     }
 
-    fn retire(
-        &mut self,
-        now: Instant,
-        id: RouterId,
-        kept: &HashSet<(LinkId, Cidr)>,
-        out: &mut Actions,
-    ) {
+    fn retire(&mut self, now: Instant, id: RouterId, others: &Bystanders, out: &mut Actions) {
         let Some(slot) = self.routers.get_mut(id.0 as usize) else {
             return;
         };
@@ -253,7 +246,7 @@ impl Engine {
             global: &self.settings.global,
             requests: &mut self.requests,
             seq: &mut self.seq,
-            kept: Some(kept),
+            others: Some(others),
             out,
         };
         router.tell(What::Reloaded { how: "removed" }, &mut cx);

@@ -174,7 +174,7 @@ impl Engine {
 
     /// The end of the start's delay and every timer, whichever comes first.
     fn earliest(&mut self) -> Option<Instant> {
-        let timer = self.timers.next();
+        let timer = self.timers.earliest();
         self.opens_at.into_iter().chain(timer).min()
     }
 
@@ -225,7 +225,7 @@ impl Engine {
             global: &self.settings.global,
             requests: &mut self.requests,
             seq: &mut self.seq,
-            kept: None,
+            others: None,
             out,
         };
         let grouped = router.group.is_some();
@@ -274,7 +274,7 @@ impl Engine {
             self.opens_at = None;
             self.mark_all();
         }
-        if let Some(at) = self.timers.next() {
+        if let Some(at) = self.timers.earliest() {
             self.worst_late = self.worst_late.max(now.since(at));
         }
         let mut due = std::mem::take(&mut self.due);
@@ -314,7 +314,7 @@ impl Engine {
                 global: &self.settings.global,
                 requests: &mut self.requests,
                 seq: &mut self.seq,
-                kept: None,
+                others: None,
                 out,
             };
             let term = router.term;
@@ -375,7 +375,7 @@ impl Engine {
                 global: &self.settings.global,
                 requests: &mut self.requests,
                 seq: &mut self.seq,
-                kept: None,
+                others: None,
                 out,
             };
             router.on_removed(now, seen.link, seen.cidr, &mut cx);
@@ -415,7 +415,7 @@ impl Engine {
             global: &self.settings.global,
             requests: &mut self.requests,
             seq: &mut self.seq,
-            kept: None,
+            others: None,
             out,
         };
         router.on_answer(now, hint, id, errno, &mut cx);
@@ -477,7 +477,7 @@ impl Engine {
                 global: &self.settings.global,
                 requests: &mut self.requests,
                 seq: &mut self.seq,
-                kept: None,
+                others: None,
                 out,
             };
             router.on_stop(now, Phase::Stopped, Why::Stop, &mut cx);
@@ -513,7 +513,7 @@ impl Engine {
             global: &self.settings.global,
             requests: &mut self.requests,
             seq: &mut self.seq,
-            kept: None,
+            others: None,
             out,
         };
         on(router, &mut cx);
@@ -624,7 +624,7 @@ impl Engine {
                 global: &self.settings.global,
                 requests: &mut self.requests,
                 seq: &mut self.seq,
-                kept: None,
+                others: None,
                 out,
             };
             router.on_facts(now, facts, &mut cx);
@@ -676,7 +676,7 @@ impl Engine {
         what: Arc<crate::model::addr::VirtualAddress>,
         out: &mut Actions,
     ) {
-        let id = self.requests.issue_loose();
+        let id = self.requests.issue_loose(what.cidr.addr);
         let cidr = what.cidr;
         out.push(Action::Address {
             id,

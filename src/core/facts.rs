@@ -53,7 +53,9 @@ impl Engine {
                     });
                 }
                 if source.is_none() {
-                    source = l.primary(s.family, |a| self.virtuals.contains_key(&a));
+                    let is_virtual =
+                        |a| self.virtuals.contains_key(&a) || self.requests.is_leaving(a);
+                    source = l.primary(s.family, is_virtual);
                 }
                 if source.is_none() {
                     faults.push(Why::NoAddress {

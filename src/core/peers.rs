@@ -29,6 +29,36 @@ pub(super) struct Peer {
     pub(super) told_mismatch: bool,
     pub(super) told_link_local: bool,
     pub(super) told_interval: Option<Duration>,
+    /// When a gap in its adverts was told of, and how many came since.
+    told_gap: Option<(Instant, u64)>,
+}
+
+/// A gap in somebody's adverts: how long, how many are missing, how many gaps were not told of.
+pub(super) type Gap = (Duration, u32, u64);
+
+/// Gaps of one router are told of so often at the most.
+const GAP_QUIET: Duration = Duration::from_secs(60);
+
+impl Peer {
+    /// Whether an advert that comes now is late: more than half an interval. Told once a minute.
+    pub(super) fn gap(&mut self, now: Instant) -> Option<Gap> {
+        let gap = now.since(self.at);
+        if self.claim == Claim::Release || self.adver.is_zero() || gap * 2 <= self.adver * 3 {
+            return None;
+        }
+        let silent = match &mut self.told_gap {
+            Some((at, silent)) if now.since(*at) < GAP_QUIET => {
+                *silent += 1;
+                return None;
+            }
+            Some((_, silent)) => *silent,
+            None => 0,
+        };
+        self.told_gap = Some((now, 0));
+        let whole = (gap + self.adver / 2).as_nanos() / self.adver.as_nanos().max(1);
+        let missed = u32::try_from(whole).unwrap_or(u32::MAX).saturating_sub(1);
+        Some((gap, missed, silent))
+    }
 }
 
 /// Other routers heard.
@@ -68,6 +98,7 @@ impl Peers {
                     told_mismatch: false,
                     told_link_local: false,
                     told_interval: None,
+                    told_gap: None,
                 });
                 self.list.len() - 1
             }
@@ -103,6 +134,11 @@ impl Peers {
             Claim::Release => None,
         });
         held.max_by_key(|(_, priority)| *priority)
+    }
+
+    /// One of them by its address.
+    pub(super) fn get_mut(&mut self, addr: IpAddr) -> Option<&mut Peer> {
+        self.list.iter_mut().find(|p| p.addr == addr)
     }
 
     /// Everybody who did not resign with the last word: address, priority, and when.

@@ -6,6 +6,7 @@ use crate::model::ids::{ActionId, LinkId, RouterId};
 use crate::model::settings::RouterSettings;
 use crate::model::time::Instant;
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,25 +17,59 @@ const RETRY_LAST: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     last: u64,
-    pending: HashMap<ActionId, (RouterId, usize)>,
+    pending: HashMap<ActionId, Pending>,
+    /// How many removals of each address wait for their answer.
+    leaving: HashMap<IpAddr, u32>,
+}
+
+/// A request the kernel has not answered.
+#[derive(Debug)]
+struct Pending {
+    router: RouterId,
+    index: usize,
+    /// The address, if it is to go.
+    leaves: Option<IpAddr>,
 }
 
 impl Requests {
-    fn issue(&mut self, router: RouterId, index: usize) -> ActionId {
+    fn issue(&mut self, router: RouterId, index: usize, leaves: Option<IpAddr>) -> ActionId {
         self.last += 1;
         let id = ActionId(self.last);
-        self.pending.insert(id, (router, index));
+        if let Some(address) = leaves {
+            *self.leaving.entry(address).or_default() += 1;
+        }
+        let pending = Pending {
+            router,
+            index,
+            leaves,
+        };
+        self.pending.insert(id, pending);
         id
     }
 
-    /// A request nobody waits for with a place of its own: leftovers of an earlier run.
-    pub(super) fn issue_loose(&mut self) -> ActionId {
-        self.issue(RouterId(u32::MAX), 0)
+    /// A removal nobody waits for with a place of its own: leftovers of an earlier run, or the old
+    /// form of an address that is to have other options.
+    pub(super) fn issue_loose(&mut self, leaves: IpAddr) -> ActionId {
+        self.issue(RouterId(u32::MAX), 0, Some(leaves))
     }
 
     /// Whose answer this is.
     pub(super) fn settle(&mut self, id: ActionId) -> Option<(RouterId, usize)> {
-        self.pending.remove(&id)
+        let pending = self.pending.remove(&id)?;
+        if let Some(address) = pending.leaves
+            && let Some(count) = self.leaving.get_mut(&address)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.leaving.remove(&address);
+            }
+        }
+        Some((pending.router, pending.index))
+    }
+
+    /// Whether an address is there only because the kernel has not come to its removal yet.
+    pub(super) fn is_leaving(&self, address: IpAddr) -> bool {
+        self.leaving.contains_key(&address)
     }
 
     /// Whether the kernel owes no answer.
@@ -86,6 +121,11 @@ impl Place {
         self.patience = (self.patience * 2).min(RETRY_LAST);
     }
 
+    fn spot(&self) -> Option<Spot> {
+        let (link, _) = self.on.as_ref()?;
+        Some(spot(*link, self.what.cidr))
+    }
+
     pub(super) fn is_present(&self) -> bool {
         self.state == PlaceState::Present
     }
@@ -108,6 +148,26 @@ pub(super) enum Answered {
     Refused(Cidr),
     /// Nothing that anybody waits for.
     Nothing,
+}
+
+/// An address on a link as the kernel tells addresses apart: IPv6 by the address alone.
+pub(super) type Spot = (LinkId, Cidr);
+
+/// The spot of an address on a link.
+pub(super) fn spot(link: LinkId, cidr: Cidr) -> Spot {
+    match cidr.addr {
+        IpAddr::V4(_) => (link, cidr),
+        IpAddr::V6(_) => (link, Cidr::host(cidr.addr)),
+    }
+}
+
+/// What a reload must know of all routers while it changes one.
+#[derive(Debug, Default)]
+pub(super) struct Bystanders {
+    /// Addresses that an Active router serves after the reload: no other may remove them.
+    pub(super) kept: HashSet<Spot>,
+    /// Addresses that are in the kernel because of us, in the form they have there.
+    pub(super) there: HashMap<Spot, Arc<VirtualAddress>>,
 }
 
 /// Resolves the link an address belongs on.
@@ -173,7 +233,8 @@ impl Places {
         if matches!(place.state, PlaceState::Adding(_)) {
             self.adding = self.adding.saturating_sub(1);
         }
-        let id = requests.issue(self.router, index);
+        let leaves = (change == Change::Remove).then_some(place.what.cidr.addr);
+        let id = requests.issue(self.router, index, leaves);
         place.gone = false;
         place.state = match change {
             Change::Add => {
@@ -235,23 +296,29 @@ impl Places {
         }
     }
 
-    /// Gives up every address but those in `kept`, which another router serves from now on.
+    /// Addresses that are in the kernel or are to be because of us, with their links.
+    pub(super) fn there(&self) -> impl Iterator<Item = (LinkId, &Arc<VirtualAddress>)> {
+        let ours = self.list.iter().filter(|p| p.is_ours());
+        ours.filter_map(|p| Some((p.on.as_ref()?.0, &p.what)))
+    }
+
+    /// Gives up every address but those that another router serves from now on.
     pub(super) fn remove(
         &mut self,
-        kept: Option<&HashSet<(LinkId, Cidr)>>,
+        others: Option<&Bystanders>,
         requests: &mut Requests,
         out: &mut Actions,
     ) {
         self.homeless = 0;
         for index in 0..self.list.len() {
-            self.remove_one(index, kept, requests, out);
+            self.remove_one(index, others, requests, out);
         }
     }
 
     fn remove_one(
         &mut self,
         index: usize,
-        kept: Option<&HashSet<(LinkId, Cidr)>>,
+        others: Option<&Bystanders>,
         requests: &mut Requests,
         out: &mut Actions,
     ) {
@@ -264,7 +331,7 @@ impl Places {
             return;
         }
         let stays = place.on.as_ref().is_some_and(|(link, _)| {
-            kept.is_some_and(|kept| kept.contains(&(*link, place.what.cidr)))
+            others.is_some_and(|o| o.kept.contains(&spot(*link, place.what.cidr)))
         });
         if stays {
             if matches!(place.state, PlaceState::Adding(_)) {
@@ -399,7 +466,7 @@ impl Places {
         &mut self,
         settings: &RouterSettings,
         active: Option<FindLink<'_>>,
-        kept: Option<&HashSet<(LinkId, Cidr)>>,
+        others: Option<&Bystanders>,
         requests: &mut Requests,
         out: &mut Actions,
     ) -> bool {
@@ -426,18 +493,17 @@ impl Places {
         let mut added = false;
         if let Some(find) = active {
             added = fresh.list.iter().any(|p| !p.is_ours());
+            if let Some(others) = others {
+                fresh.clear_way(find, others, requests, out);
+            }
             fresh.install(find, requests, out);
         }
         // An address whose options alone changed is there again under the new ones: not removed.
-        let still: HashSet<(Option<LinkId>, Cidr)> = fresh
-            .list
-            .iter()
-            .map(|p| (p.on.as_ref().map(|o| o.0), p.what.cidr))
-            .collect();
+        let still: HashSet<Option<Spot>> = fresh.list.iter().map(Place::spot).collect();
         let mut left: Vec<(usize, Place)> = old
             .into_values()
             .flatten()
-            .filter(|(_, p)| !still.contains(&(p.on.as_ref().map(|o| o.0), p.what.cidr)))
+            .filter(|(_, p)| !still.contains(&p.spot()))
             .collect();
         left.sort_by_key(|(order, _)| *order);
         let mut leaving = Self {
@@ -446,8 +512,45 @@ impl Places {
             adding: 0,
             homeless: 0,
         };
-        leaving.remove(kept, requests, out);
+        leaving.remove(others, requests, out);
         *self = fresh;
         added
     }
+
+    /// Removes the old form of addresses that are about to be added with other options: the kernel
+    /// changes neither label nor scope nor broadcast of an address that is there. The addition
+    /// follows in the same batch.
+    fn clear_way(
+        &self,
+        find: FindLink<'_>,
+        others: &Bystanders,
+        requests: &mut Requests,
+        out: &mut Actions,
+    ) {
+        for place in self.list.iter().filter(|p| !p.is_ours()) {
+            let Some((link, name)) = find(&place.what) else {
+                continue;
+            };
+            let there = others.there.get(&spot(link, place.what.cidr));
+            if let Some(old) = there.filter(|old| !same_in_kernel(old, &place.what)) {
+                out.push(Action::Address {
+                    id: requests.issue_loose(old.cidr.addr),
+                    link,
+                    name,
+                    change: Change::Remove,
+                    what: old.clone(),
+                });
+            }
+        }
+    }
+}
+
+/// Whether the kernel would hold both alike: what only we look at may differ.
+fn same_in_kernel(a: &VirtualAddress, b: &VirtualAddress) -> bool {
+    let bare = |v: &VirtualAddress| VirtualAddress {
+        dev: None,
+        no_track: false,
+        ..v.clone()
+    };
+    bare(a) == bare(b)
 }

@@ -16,7 +16,8 @@ pub struct Plan {
     pub routers: Vec<Step>,
     /// What becomes of each script, likewise.
     pub checks: Vec<Step>,
-    /// Something outside routers and scripts differs.
+    /// Something outside routers and scripts differs: global settings, tracked files or processes,
+    /// sync groups.
     pub global: bool,
 }
 
@@ -50,18 +51,32 @@ pub enum Step {
 }
 
 /// Compares; routers by [`RouterIdentity`], scripts by name.
+///
+/// Where several share an identity (unicast routers with peers of their own), equal ones pair up
+/// first, then those of one name, then in order.
 pub fn diff(old: &Settings, new: Arc<Settings>) -> Plan {
     let identities =
         |s: &Settings| -> Vec<RouterIdentity> { s.routers.iter().map(|r| r.identity()).collect() };
     let routers = steps(&identities(old), &identities(&new), |o, n| {
-        old.routers.get(o) == new.routers.get(n)
+        match (old.routers.get(o), new.routers.get(n)) {
+            (Some(o), Some(n)) if o == n => Likeness::Same,
+            (Some(o), Some(n)) if o.name == n.name => Likeness::Named,
+            (_, _) => Likeness::Other,
+        }
     });
     let names =
         |s: &Settings| -> Vec<Arc<str>> { s.checks.iter().map(|c| c.name.clone()).collect() };
     let checks = steps(&names(old), &names(&new), |o, n| {
-        old.checks.get(o) == new.checks.get(n)
+        if old.checks.get(o) == new.checks.get(n) {
+            Likeness::Same
+        } else {
+            Likeness::Other
+        }
     });
-    let global = old.global != new.global;
+    let global = old.global != new.global
+        || old.files != new.files
+        || old.processes != new.processes
+        || old.groups != new.groups;
     Plan {
         settings: new,
         routers,
@@ -70,39 +85,62 @@ pub fn diff(old: &Settings, new: Arc<Settings>) -> Plan {
     }
 }
 
+/// How much two things of one key are alike.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Likeness {
+    Other,
+    Named,
+    Same,
+}
+
 fn steps<K: Eq + std::hash::Hash>(
     old: &[K],
     new: &[K],
-    same: impl Fn(usize, usize) -> bool,
+    alike: impl Fn(usize, usize) -> Likeness,
 ) -> Vec<Step> {
-    let mut left: HashMap<&K, usize> = HashMap::with_capacity(old.len());
-    for (index, key) in old.iter().enumerate() {
-        left.entry(key).or_insert(index);
+    /// Most keys are there once, and then the first is all there is.
+    struct Left {
+        first: usize,
+        more: Vec<usize>,
     }
-    let mut steps: Vec<Step> = new
-        .iter()
-        .enumerate()
-        .map(|(new, key)| match left.remove(key) {
-            None => Step::Create { new },
-            Some(old) if same(old, new) => Step::Keep { old, new },
-            Some(old) => Step::Alter { old, new },
-        })
-        .collect();
+    let mut left: HashMap<&K, Left> = HashMap::with_capacity(old.len());
+    for (index, key) in old.iter().enumerate() {
+        left.entry(key)
+            .and_modify(|l| l.more.push(index))
+            .or_insert(Left {
+                first: index,
+                more: Vec::new(),
+            });
+    }
+    let mut partner: Vec<Option<(usize, Likeness)>> = vec![None; new.len()];
     let mut taken = vec![false; old.len()];
-    for step in &steps {
-        if let Step::Alter { old, .. } | Step::Keep { old, .. } = step
-            && let Some(seen) = taken.get_mut(*old)
-        {
-            *seen = true;
+    for least in [Likeness::Same, Likeness::Named, Likeness::Other] {
+        for (at, key) in new.iter().enumerate() {
+            let (None, Some(left)) = (partner[at], left.get(key)) else {
+                continue;
+            };
+            let mut candidates = std::iter::once(&left.first).chain(&left.more);
+            let found = candidates.find_map(|&o| {
+                let likeness = if taken[o] { return None } else { alike(o, at) };
+                (likeness >= least).then_some((o, likeness))
+            });
+            if let Some((o, _)) = found {
+                taken[o] = true;
+                partner[at] = found;
+            }
         }
     }
-    steps.extend(
-        taken
-            .iter()
-            .enumerate()
-            .filter(|(_, t)| !**t)
-            .map(|(old, _)| Step::Retire { old }),
-    );
+    let mut steps: Vec<Step> = partner
+        .into_iter()
+        .enumerate()
+        .map(|(new, partner)| match partner {
+            None => Step::Create { new },
+            Some((old, Likeness::Same)) => Step::Keep { old, new },
+            Some((old, Likeness::Named | Likeness::Other)) => Step::Alter { old, new },
+        })
+        .collect();
+    let retired = taken.iter().enumerate().filter(|(_, taken)| !**taken);
+    steps.extend(retired.map(|(old, _)| Step::Retire { old }));
     steps
 }
 
@@ -145,7 +183,13 @@ mod tests {
 
     #[test]
     fn equal_keys_pair_up_and_the_rest_is_created_or_retired() {
-        let got = steps(&["a", "b", "c"], &["c", "d", "a"], |o, n| (o, n) == (0, 2));
+        let got = steps(&["a", "b", "c"], &["c", "d", "a"], |o, n| {
+            if (o, n) == (0, 2) {
+                Likeness::Same
+            } else {
+                Likeness::Other
+            }
+        });
         assert_eq!(
             got,
             [
@@ -153,6 +197,26 @@ mod tests {
                 Step::Create { new: 1 },
                 Step::Keep { old: 0, new: 2 },
                 Step::Retire { old: 1 },
+            ]
+        );
+    }
+
+    #[test]
+    fn of_several_with_one_key_equal_ones_pair_up_before_namesakes_and_those_before_the_rest() {
+        let got = steps(&["k", "k", "k"], &["k", "k", "k", "k"], |o, n| {
+            match (o, n) {
+                (1, 0) | (0, 0) => Likeness::Same,
+                (2, 1) => Likeness::Named,
+                (_, _) => Likeness::Other,
+            }
+        });
+        assert_eq!(
+            got,
+            [
+                Step::Keep { old: 0, new: 0 },
+                Step::Alter { old: 2, new: 1 },
+                Step::Alter { old: 1, new: 2 },
+                Step::Create { new: 3 },
             ]
         );
     }

@@ -36,6 +36,21 @@ impl Router {
         if advert.claim == Claim::Release {
             self.stats.counters.pri_zero_rcvd += 1;
         }
+        if self.follows(d.src)
+            && let Some((gap, missed, silent)) =
+                self.peers.get_mut(d.src).and_then(|peer| peer.gap(now))
+        {
+            let from = d.src;
+            self.tell(
+                What::LateAdvert {
+                    from,
+                    gap,
+                    missed,
+                    silent,
+                },
+                cx,
+            );
+        }
         self.note_peer(now, d.src, &advert, differs, cx);
         self.on_advert(now, &advert, d.src, cx);
     }
@@ -83,45 +98,37 @@ impl Router {
             Some(ChecksumForm::Message) => (!self.settings.checksum_as_v2).then_some(false),
         };
         let peer = self.peers.hear(now, from, advert);
-        let mut told = [None, None, None, None];
-        if differs && !peer.told_mismatch {
-            told[0] = Some(What::AddressMismatch {
-                from,
-                difference: Arc::from(""),
-            });
-        }
+        let mut told = [None, None, None];
+        let tell_mismatch = differs && !peer.told_mismatch;
         peer.mismatch = differs;
         peer.told_mismatch = differs;
         if let Some(pseudo) = other_form {
             self.stats.counters.checksum_other_form += 1;
             if !std::mem::replace(&mut peer.told_form, true) {
-                told[1] = Some(What::ChecksumForm { from, pseudo });
+                told[0] = Some(What::ChecksumForm { from, pseudo });
             }
         }
         if !advert.link_local_first {
             self.stats.counters.no_link_local += 1;
             if !std::mem::replace(&mut peer.told_link_local, true) {
-                told[2] = Some(What::NoLinkLocal { from });
+                told[1] = Some(What::NoLinkLocal { from });
             }
         }
         if advert.version == Version::V3
             && advert.adver != ours
             && peer.told_interval.replace(advert.adver) != Some(advert.adver)
         {
-            told[3] = Some(What::Interval {
+            told[2] = Some(What::Interval {
                 from,
                 theirs: advert.adver,
                 ours,
             });
         }
+        if tell_mismatch {
+            let difference = self.difference(&advert.addrs);
+            self.tell(What::AddressMismatch { from, difference }, cx);
+        }
         for what in told.into_iter().flatten() {
-            let what = match what {
-                What::AddressMismatch { from, .. } => What::AddressMismatch {
-                    from,
-                    difference: self.difference(&advert.addrs),
-                },
-                other => other,
-            };
             self.tell(what, cx);
         }
     }

@@ -11,10 +11,10 @@ use crate::core::garp::GarpRun;
 use crate::core::handover::Pending;
 use crate::core::link::Links;
 use crate::core::peers::Peers;
-use crate::core::places::{Places, Requests};
+use crate::core::places::{Bystanders, Places, Requests};
 use crate::core::serve::find_link;
 use crate::core::stats::Stats;
-use crate::model::addr::{Cidr, VirtualAddress};
+use crate::model::addr::VirtualAddress;
 use crate::model::ids::{Family, LinkId, RouterId, Version};
 use crate::model::notice::{Heard, Notice, Notification, Phase, Told, What, Why};
 use crate::model::order::Outcome;
@@ -23,7 +23,6 @@ use crate::model::settings::{AuthSettings, GlobalSettings, RouterSettings, Trans
 use crate::model::time::Instant;
 use crate::wire::advert::Expect;
 use crate::wire::template::{GROUP4, GROUP6, Spec, Template};
-use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,8 +34,8 @@ pub(super) struct Cx<'a> {
     pub(super) requests: &'a mut Requests,
     /// Number of the last transition of any router.
     pub(super) seq: &'a mut u64,
-    /// Addresses that another router serves after this reload.
-    pub(super) kept: Option<&'a HashSet<(LinkId, Cidr)>>,
+    /// During a reload: what the other routers serve.
+    pub(super) others: Option<&'a Bystanders>,
     pub(super) out: &'a mut Actions,
 }
 
@@ -462,7 +461,7 @@ impl Router {
         let to = self.phase();
         if from == Phase::Active {
             self.stats.counters.release_master += 1;
-            self.places.remove(cx.kept, cx.requests, cx.out);
+            self.places.remove(cx.others, cx.requests, cx.out);
         }
         if to == Phase::Active {
             self.stats.counters.become_master += 1;
@@ -647,7 +646,7 @@ impl Router {
         let added = self.places.alter(
             &self.settings,
             if active { Some(&find) } else { None },
-            cx.kept,
+            cx.others,
             cx.requests,
             cx.out,
         );
@@ -679,7 +678,7 @@ impl Router {
         self.release(cx);
         if from == Phase::Active {
             self.stats.counters.release_master += 1;
-            self.places.remove(cx.kept, cx.requests, cx.out);
+            self.places.remove(cx.others, cx.requests, cx.out);
         }
         self.state = State::Init;
         self.since = now;

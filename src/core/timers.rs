@@ -55,7 +55,7 @@ impl Timers {
     }
 
     /// The earliest deadline; prunes what is stale at the top.
-    pub fn next(&mut self) -> Option<Instant> {
+    pub fn earliest(&mut self) -> Option<Instant> {
         while let Some(&Reverse((at, slot))) = self.heap.peek() {
             let due = self.due(slot);
             if due.queued != Some(at) {
@@ -81,7 +81,7 @@ impl Timers {
 
     /// Takes one that is due; its deadline is cleared until it is set again.
     pub fn pop_due(&mut self, now: Instant) -> Option<Slot> {
-        if self.next()? > now {
+        if self.earliest()? > now {
             return None;
         }
         let Reverse((_, slot)) = self.heap.pop()?;
@@ -106,7 +106,7 @@ mod tests {
         t.set(Slot::Router(3), Some(at(10)));
         t.set(Slot::Router(3), Some(at(20)));
         assert_eq!(t.pop_due(at(10)), None);
-        assert_eq!(t.next(), Some(at(20)));
+        assert_eq!(t.earliest(), Some(at(20)));
         assert_eq!(t.pop_due(at(20)), Some(Slot::Router(3)));
         assert_eq!(t.pop_due(at(99)), None);
     }
@@ -148,7 +148,7 @@ mod tests {
                     assert!(model.iter().flatten().all(|&when| when > step));
                 }
             }
-            assert_eq!(t.next(), model.iter().flatten().min().map(|&n| at(n)));
+            assert_eq!(t.earliest(), model.iter().flatten().min().map(|&n| at(n)));
         }
     }
 }

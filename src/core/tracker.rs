@@ -12,6 +12,8 @@ use std::time::Duration;
 /// From SIGTERM to SIGKILL, and from one SIGKILL to the next.
 const KILL_AFTER: Duration = Duration::from_secs(1);
 const KILL_AGAIN: Duration = Duration::from_secs(10);
+/// A time limit that is looked at later than this was slept through.
+const SLEPT: Duration = Duration::from_millis(50);
 
 /// What the results so far amount to.
 ///
@@ -87,8 +89,12 @@ impl Health {
 enum Phase {
     /// Nothing runs.
     Idle,
-    /// A run is going on.
-    Running { run: RunId, stop_at: Instant },
+    /// A run is going on. `again`: its limit was slept through once.
+    Running {
+        run: RunId,
+        stop_at: Instant,
+        again: bool,
+    },
     /// A run is being killed.
     /// Its deadline is past and counted. `killed`: even SIGKILL was sent.
     Stopping {
@@ -235,7 +241,19 @@ impl Tracker {
         let mut edge = None;
         let unkillable = matches!(self.phase, Phase::Stopping { killed: true, .. });
         match self.phase {
-            Phase::Running { run, stop_at } if now >= stop_at => {
+            // We slept: it may have ended long ago without our hearing of it, or have slept too.
+            Phase::Running {
+                run,
+                stop_at,
+                again: false,
+            } if now.since(stop_at) > SLEPT => {
+                self.phase = Phase::Running {
+                    run,
+                    stop_at: now + self.settings.timeout,
+                    again: true,
+                };
+            }
+            Phase::Running { run, stop_at, .. } if now >= stop_at => {
                 out.push(Action::StopRun {
                     run,
                     how: Signal::Term,
@@ -272,6 +290,7 @@ impl Tracker {
                     self.phase = Phase::Running {
                         run,
                         stop_at: now + self.settings.timeout,
+                        again: false,
                     };
                     out.push(Action::StartRun {
                         check: self.id,
@@ -441,6 +460,7 @@ mod tests {
                 argv: vec!["/bin/true".into()],
                 user: None,
             },
+            probe: None,
             interval: 2 * S,
             timeout: S,
             weight: Weight::FAULT,
@@ -539,6 +559,27 @@ mod tests {
             None
         );
         assert_eq!(t.health().up(), Some(false));
+    }
+
+    #[test]
+    fn a_limit_that_was_slept_through_is_no_failure_until_it_passes_again() {
+        let (mut t, mut runs, mut out) = (tracker(1, 1), 0, Actions::default());
+        t.on_tick(Instant::ZERO, &mut runs, &mut out);
+        let run = run_of(&out);
+        let none = Arc::from("");
+        let woken = Instant::ZERO + 5 * S;
+        assert_eq!(t.on_tick(woken, &mut runs, &mut out), None);
+        assert_eq!(t.health(), Health::Pending);
+        // What it did meanwhile is heard a moment later.
+        let edge = t.on_done(woken, run, Verdict::Pass, &none, &mut out);
+        assert_eq!((edge, t.health().up()), (Some(Edge::Rose), Some(true)));
+
+        let (mut t, mut out) = (tracker(1, 1), Actions::default());
+        t.on_tick(Instant::ZERO, &mut runs, &mut out);
+        assert_eq!(t.on_tick(woken, &mut runs, &mut out), None);
+        // One that hangs has only one more limit, however late that is looked at.
+        let edge = t.on_tick(woken + 9 * S, &mut runs, &mut out);
+        assert_eq!((edge, t.health().up()), (Some(Edge::Fell), Some(false)));
     }
 
     #[test]

@@ -148,7 +148,7 @@ pub fn call_for(
 ) -> Result<Value, Error> {
     let mut follower = Follower::ask(dir, method, parameters, false)?;
     follower.patience(Some(patience))?;
-    follower.next()
+    follower.hear()
 }
 
 /// A connection on which a method answers again and again.
@@ -186,7 +186,7 @@ impl Follower {
         })
     }
 
-    /// How long [`Follower::next`] waits; `None` for ever.
+    /// How long [`Follower::hear`] waits; `None` for ever.
     pub fn patience(&self, patience: Option<Duration>) -> Result<(), Error> {
         // Zero would mean for ever.
         let patience = patience.map(|length| length.max(Duration::from_millis(1)));
@@ -196,7 +196,7 @@ impl Follower {
     }
 
     /// Parameters of the next reply.
-    pub fn next(&mut self) -> Result<Value, Error> {
+    pub fn hear(&mut self) -> Result<Value, Error> {
         let reply = receive(&mut self.stream, &mut self.rest)
             .map_err(|error| classify(&self.dir, error))?;
         let mut reply: Value = serde_json::from_slice(&reply).map_err(|error| {

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 /// How long before a transition something may have happened that belongs to it.
 const BEFORE_US: u64 = 30_000_000;
+/// An edge so shortly before a transition into or out of FAULT has to do with it.
+const AT_ONCE_US: u64 = 100_000;
 /// What is told of the time before a transition, at most so many events.
 const RELATED: usize = 5;
 
@@ -77,49 +79,60 @@ pub fn reasons(
         .collect()
 }
 
-/// What belongs to a transition: its tracker's last edge whenever it was, and what concerns the
-/// instance or everybody and happened since its last transition, shortly before.
+/// What belongs to a transition: the last edge of the tracker that caused it, whenever that was, and
+/// what concerned the instance or everybody since its last transition, shortly before.
 fn related(before: &[Arc<Event>], transition: &Event) -> Vec<Arc<Event>> {
-    let evidence = transition.evidence.as_deref();
-    let tracker = evidence.and_then(|e| e.tracker.as_ref());
+    let tracker_of = |event: &Event| event.evidence.as_deref()?.tracker.clone();
+    // A priority that moved brings in the tracker that moved it.
+    let mut trackers: Vec<Arc<str>> = tracker_of(transition).into_iter().collect();
     let mut found: Vec<Arc<Event>> = Vec::new();
-    let mut edge = false;
     let mut recent = true;
     for event in before.iter().rev() {
-        let its = event.evidence.as_deref().and_then(|e| e.tracker.as_ref());
-        let is_edge = matches!(&*event.kind, "script_down" | "script_up");
-        if is_edge && tracker.is_some() && its == tracker && !edge {
-            edge = true;
-            found.push(event.clone());
-        } else if recent {
-            let here = event.instance.is_none() || event.instance == transition.instance;
-            if event.instance == transition.instance && event.kind == "transition" {
-                recent = false;
-            } else if transition.mono_us.saturating_sub(event.mono_us) > BEFORE_US
-                || transition.mono_us < event.mono_us
-            {
-                // Longer ago, or of an earlier boot.
-                recent = false;
-            } else if here && belongs(&event.kind, &found) {
+        if !recent && trackers.is_empty() || found.len() >= RELATED {
+            break;
+        }
+        let own = event.instance == transition.instance;
+        let gap = transition.mono_us.checked_sub(event.mono_us);
+        // Longer ago, of an earlier boot, or of an earlier state.
+        recent &= gap.is_some_and(|gap| gap <= BEFORE_US) && !(own && event.kind == "transition");
+        if matches!(&*event.kind, "script_down" | "script_up") {
+            let tracker = tracker_of(event);
+            let at = trackers.iter().position(|t| Some(t) == tracker.as_ref());
+            let at_once = recent && gap.is_some_and(|gap| gap <= AT_ONCE_US);
+            let fault = match &*event.kind {
+                "script_down" => transition.to == Some(Phase::Fault),
+                _ => transition.from == Some(Phase::Fault),
+            };
+            if let Some(at) = at {
+                trackers.remove(at);
+                found.push(event.clone());
+            } else if at_once && fault {
                 found.push(event.clone());
             }
-        }
-        if found.len() >= RELATED || (!recent && (edge || tracker.is_none())) {
-            break;
+        } else if recent && (own || event.instance.is_none()) && leads_on(&event.kind) {
+            trackers.extend(tracker_of(event));
+            found.push(event.clone());
         }
     }
     found.reverse();
     found
 }
 
-/// Kinds that may lead to a transition. A script's edge that moved a priority is told by both.
-fn belongs(kind: &str, found: &[Arc<Event>]) -> bool {
-    match kind {
-        "priority" => found.iter().all(|e| e.kind != "priority"),
-        "script_down" | "script_up" | "stall" | "reload" | "order" | "address_restored"
-        | "handover_off" | "advert_refused" | "start" => true,
-        _ => false,
-    }
+/// Kinds that may lead to a transition.
+fn leads_on(kind: &str) -> bool {
+    matches!(
+        kind,
+        "priority"
+            | "stall"
+            | "reload"
+            | "order"
+            | "address_restored"
+            | "address_refused"
+            | "handover_off"
+            | "advert_refused"
+            | "advert_late"
+            | "start"
+    )
 }
 
 /// Why a transition happened, in a sentence made of its evidence.

@@ -18,6 +18,7 @@ use crate::os::netlink::{Drained, Events, Fact};
 use crate::os::poller::{Bell, Poller};
 use crate::os::rt;
 use crate::os::vrrp_socket::{BATCH, Batch};
+use nix::sys::signal::SigSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ const WAKE_LIMIT: usize = 4096;
 const FACT_LIMIT: usize = 1024;
 /// Packets that come faster than this are let collect for so long: waking costs more than reading.
 const FAST: Duration = Duration::from_micros(100);
-const COLLECT: Duration = Duration::from_micros(250);
+const COLLECT: Duration = Duration::from_micros(100);
 /// A stop waits so long for the kernel's answers.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -51,6 +52,8 @@ pub(super) struct Birth {
 
 /// Runs until stopped; whatever goes wrong is said over the bridge.
 pub(super) fn run(birth: Birth) {
+    // Signals are the service thread's.
+    let _ = SigSet::all().thread_block();
     let Birth {
         settings,
         process,
@@ -363,9 +366,9 @@ impl Thread {
         for fact in facts.drain(..) {
             match fact {
                 Fact::Link(seen) => {
-                    let name = seen.is.map(|_| seen.name.clone());
+                    let is = seen.is.map(|flags| (&seen.name, flags.mtu));
                     self.performer
-                        .link_seen(seen.link, name.as_ref(), &self.poller, bridge);
+                        .link_seen(seen.link, is, &self.poller, bridge);
                     self.engine
                         .handle(now, Input::Link(seen), &mut self.actions);
                 }

@@ -1,9 +1,9 @@
 //! Assembly: three threads and a runner process.
 //!
-//! The engine thread ([`engine_thread`]) owns the sockets and the engine and never waits for
+//! The engine thread (`engine_thread`) owns the sockets and the engine and never waits for
 //! anybody. The kernel-hands thread ([`crate::os::hands`]) writes addresses. The service thread
-//! ([`service_thread`]), which is the first, does everything slow, and starts programs through the
-//! runner process ([`crate::scripts::runner`]). [`bridge`] is what they say to each other.
+//! (`service_thread`), which is the first, does everything slow, and starts programs through the
+//! runner process ([`crate::scripts::runner`]). `bridge` is what they say to each other.
 
 mod bridge;
 mod chronicle;

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// The same send error on the same link is told once in so long.
 const QUIET: Duration = Duration::from_secs(60);
+/// RFC 8200 §5.
+const LEAST_MTU_V6: u32 = 1280;
 /// Tokens of sockets begin here; below are the loop's own.
 pub(super) const FIRST_PORT: u64 = 16;
 
@@ -45,6 +47,7 @@ pub(super) struct Performer {
     /// Sockets wanted that could not be opened yet.
     wanted: Vec<(LinkId, Family)>,
     names: HashMap<LinkId, Arc<str>>,
+    mtus: HashMap<LinkId, u32>,
     used: Vec<usize>,
     announcing: Vec<LinkId>,
     told: HashMap<(LinkId, i32), Instant>,
@@ -60,6 +63,7 @@ impl Performer {
             announcers: HashMap::new(),
             wanted: Vec::new(),
             names: HashMap::new(),
+            mtus: HashMap::new(),
             used: Vec::with_capacity(16),
             announcing: Vec::with_capacity(16),
             told: HashMap::new(),
@@ -74,20 +78,28 @@ impl Performer {
         self.ports.get(index)?.as_ref()
     }
 
-    /// A link's name as the kernel says, for opening sockets; sockets that failed are tried again.
+    /// A link's name and MTU as the kernel says, for opening sockets; sockets that failed are tried
+    /// again.
     pub(super) fn link_seen(
         &mut self,
         link: LinkId,
-        name: Option<&Arc<str>>,
+        is: Option<(&Arc<str>, u32)>,
         poller: &Poller,
         bridge: &mut EngineEnd,
     ) {
-        match name {
-            Some(name) => {
+        match is {
+            Some((name, mtu)) => {
                 self.names.insert(link, name.clone());
+                let before = self.mtus.insert(link, mtu).unwrap_or(mtu);
+                if before < LEAST_MTU_V6 && mtu >= LEAST_MTU_V6 {
+                    self.join_again(link, bridge);
+                }
             }
             None => {
                 self.names.remove(&link);
+                self.mtus.remove(&link);
+                // One made anew has another number; a virtual address alone opens no port here.
+                self.announcers.remove(&link);
             }
         }
         let (again, rest) = self.wanted.drain(..).partition(|(l, _)| *l == link);
@@ -95,6 +107,19 @@ impl Performer {
         let again: Vec<(LinkId, Family)> = again;
         for (link, family) in again {
             self.open(link, family, poller, bridge);
+        }
+    }
+
+    /// Below its least MTU a link has no IPv6 at all and forgets which groups were joined; when it
+    /// is large enough again the socket would stay deaf.
+    fn join_again(&mut self, link: LinkId, bridge: &mut EngineEnd) {
+        let index = self.by_link.get(&(link, Family::V6));
+        let Some(Some(port)) = index.and_then(|index| self.ports.get(*index)) else {
+            return;
+        };
+        let name = self.names.get(&link).map_or("?", |n| n);
+        if let Err(error) = port.socket.join_again(name) {
+            tell(clock::now(), Arc::from(error.to_string()), bridge);
         }
     }
 

@@ -55,6 +55,8 @@ pub(super) struct Service {
     pub(super) log: Log,
     pub(super) engine: ServiceEnd,
     pub(super) runner: Option<Runner>,
+    /// When a lost runner is started again.
+    pub(super) runner_at: Instant,
     pub(super) checks: Checks,
     pub(super) watchers: Watchers,
     pub(super) notify: NotifyQueues,
@@ -63,6 +65,8 @@ pub(super) struct Service {
     pub(super) intents: Intents,
     pub(super) orders: Orders,
     pub(super) reloading: VecDeque<Reloading>,
+    /// Warnings of this run that no reload takes away, for `status`.
+    pub(super) standing: Vec<String>,
     /// When the log returns to the level it was started with.
     pub(super) log_level_until: Option<Instant>,
     pub(super) stopping: bool,
@@ -93,6 +97,8 @@ impl Service {
         loop {
             let pause = self.notify.next_deadline().map(|at| at.since(clock::now()));
             let has_runner = self.runner.is_some();
+            // A fixed time: a wait begun anew with every message would never end among busy scripts.
+            let absence = self.runner_at.since(clock::now());
             tokio::select! {
                 biased;
                 _ = bell.read(&mut drain) => {
@@ -103,7 +109,7 @@ impl Service {
                 }
                 reply = next_reply(&mut self.runner), if has_runner => self.reply(reply),
                 news = self.watchers.next() => self.hear(news),
-                () = sleep(RUNNER_AGAIN), if !has_runner => self.start_runner(),
+                () = sleep(absence), if !has_runner => self.start_runner(),
                 Some(ask) = asked.recv() => self.asked(ask),
                 _ = terminate.recv() => self.stop("SIGTERM"),
                 _ = interrupt.recv() => self.stop("SIGINT"),
@@ -169,6 +175,7 @@ impl Service {
             ToService::Dispose(plan) => self.reloaded(plan),
             ToService::Snapshot(mut snapshot, reply) => {
                 snapshot.warnings.clone_from(&self.warnings);
+                snapshot.warnings.extend(self.standing.iter().cloned());
                 let unwritten = self.chronicle.unwritten();
                 if unwritten > 0 {
                     snapshot.warnings.push(format!(
@@ -211,6 +218,7 @@ impl Service {
         match reply {
             None => {
                 self.runner = None;
+                self.runner_at = clock::now() + RUNNER_AGAIN;
                 self.say(
                     Level::Warn,
                     "the runner process is gone; starting it again".to_owned(),
@@ -259,10 +267,13 @@ impl Service {
                 self.notify.lost(clock::now(), &mut self.outbox);
                 self.send_out();
             }
-            Err(error) => self.say(
-                Level::Warn,
-                format!("cannot start the runner process: {error}"),
-            ),
+            Err(error) => {
+                self.runner_at = clock::now() + RUNNER_AGAIN;
+                self.say(
+                    Level::Warn,
+                    format!("cannot start the runner process: {error}"),
+                );
+            }
         }
     }
 

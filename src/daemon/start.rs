@@ -14,6 +14,7 @@ use crate::model::addr::Cidr;
 use crate::model::event::Event;
 use crate::model::ids::LinkId;
 use crate::model::notice::Level;
+use crate::model::time::Instant;
 use crate::obs::journal::{self, Journal};
 use crate::obs::log::Log;
 use crate::os::hands::Hands;
@@ -25,8 +26,11 @@ use crate::scripts::checks::Checks;
 use crate::scripts::handle::Runner;
 use crate::scripts::notify::{NotifyQueues, Outbox};
 use crate::scripts::watch::Watchers;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::SigSet;
 use std::collections::VecDeque;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -57,6 +61,8 @@ impl Failure {
 /// Runs the daemon until it is told to stop.
 pub(super) fn run(options: RunOptions) -> ExitCode {
     rt::one_arena();
+    // Whoever started us may have blocked signals that are to reach us.
+    let _ = SigSet::empty().thread_set_mask();
     match live(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -154,6 +160,7 @@ async fn serve(
         log,
         engine: service_end,
         runner: Some(runner),
+        runner_at: Instant::ZERO,
         checks: Checks::default(),
         watchers,
         notify: NotifyQueues::default(),
@@ -163,6 +170,7 @@ async fn serve(
         orders: Orders::default(),
         reloading: VecDeque::new(),
         log_level_until: None,
+        standing: Vec::new(),
         stopping: false,
         engine_gone: None,
     };
@@ -176,11 +184,17 @@ async fn serve(
     service
         .chronicle
         .record(crate::os::clock::now(), Event::new("start", &text));
-    for warning in service
+    // What stands in the file is no event.
+    for warning in service.warnings.clone() {
+        service.log_only(Level::Warn, warning);
+    }
+    // What is lost with a damaged file is shown for as long as this run lasts.
+    service
+        .standing
+        .extend(remarks.iter().chain(&damaged).cloned());
+    for warning in neighbours
         .warnings
-        .clone()
         .into_iter()
-        .chain(neighbours.warnings)
         .chain(remark)
         .chain(remarks)
         .chain(damaged)
@@ -220,7 +234,7 @@ fn make_dir(dir: &Path) -> Result<(), Failure> {
 }
 
 /// One daemon for each runtime directory.
-fn lock(dir: &Path) -> Result<File, Failure> {
+fn lock(dir: &Path) -> Result<Flock<File>, Failure> {
     let path = dir.join("lock");
     let fail = |e: &dyn std::fmt::Display| {
         Failure::runtime(format!("{}: cannot lock: {e}", path.display()))
@@ -231,23 +245,22 @@ fn lock(dir: &Path) -> Result<File, Failure> {
         .write(true)
         .open(&path)
         .map_err(|e| fail(&e))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            return Err(Failure {
-                code: code::RUNNING,
-                text: format!(
-                    "mainstay already runs with {}; choose another by --runtime-dir",
-                    dir.display()
-                ),
-            });
+    let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
+        if errno != Errno::EWOULDBLOCK {
+            return fail(&errno);
         }
-        Err(TryLockError::Error(e)) => return Err(fail(&e)),
-    }
+        Failure {
+            code: code::RUNNING,
+            text: format!(
+                "mainstay already runs with {}; choose another by --runtime-dir",
+                dir.display()
+            ),
+        }
+    })?;
     // Information only; the lock is what counts.
-    let _ = file.set_len(0);
-    let _ = writeln!(&file, "{}", std::process::id());
-    Ok(file)
+    let _ = lock.set_len(0);
+    let _ = writeln!(&*lock, "{}", std::process::id());
+    Ok(lock)
 }
 
 /// Raw sockets and addresses need root or two capabilities.

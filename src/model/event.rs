@@ -339,6 +339,17 @@ fn of_what(what: &What) -> Evidence {
             e.vrid = Some(*vrid);
             e.peer = Some(*from);
         }
+        What::LateAdvert {
+            from,
+            gap,
+            missed,
+            silent,
+        } => {
+            e.peer = Some(*from);
+            e.length_s = seconds(*gap);
+            e.missed = Some(*missed);
+            e.repeated = (*silent > 0).then_some(*silent);
+        }
         What::NoFailover {
             tracker,
             to,

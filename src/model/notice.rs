@@ -460,6 +460,17 @@ pub enum What {
         /// `log_unknown_vrids`: worth a warning.
         aloud: bool,
     },
+    /// An advert of the Active router came late, or some before it did not come.
+    LateAdvert {
+        /// From whom.
+        from: IpAddr,
+        /// Since the one before it.
+        gap: Duration,
+        /// So many did not come.
+        missed: u32,
+        /// Like it before this one that were counted and not told.
+        silent: u64,
+    },
     /// If this tracker failed, nobody who was heard would take over.
     NoFailover {
         /// Which.
@@ -561,6 +572,7 @@ impl What {
             Self::Rejected { .. } => "advert_refused",
             Self::UnknownVrid { .. } => "unknown_vrid",
             Self::NoFailover { .. } => "no_failover",
+            Self::LateAdvert { .. } => "advert_late",
             Self::AddressMismatch { .. } => "address_mismatch",
             Self::ChecksumForm { .. } => "checksum_form",
             Self::NoLinkLocal { .. } => "no_link_local",
@@ -584,6 +596,7 @@ impl What {
             | Self::Scrubbed { .. }
             | Self::Reloaded { .. }
             | Self::CheckExit { .. }
+            | Self::LateAdvert { .. }
             | Self::Interval { .. } => Level::Info,
             Self::Check { up: true, .. } => Level::Info,
             Self::Check { up: false, .. }
@@ -701,6 +714,21 @@ impl fmt::Display for What {
             }
             Self::UnknownVrid { vrid, from, .. } => {
                 write!(f, "advert for unknown VRID {vrid} from {from}")
+            }
+            Self::LateAdvert {
+                from,
+                gap,
+                missed,
+                silent,
+            } => {
+                write!(f, "advert from {from} came {} after the last", Human(*gap))?;
+                if *missed > 0 {
+                    write!(f, ": {missed} missing")?;
+                }
+                if *silent > 0 {
+                    write!(f, " ({silent} more gaps before)")?;
+                }
+                Ok(())
             }
             Self::NoFailover {
                 tracker,

@@ -8,7 +8,7 @@ use crate::model::addr::VirtualAddress;
 use crate::model::ids::{Family, Version, Vrid};
 use crate::model::priority::{Priority, Weight};
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ pub struct ProcessTrackSettings {
     pub params: Vec<Arc<str>>,
     /// How parameters match.
     pub matching: ParamMatch,
-    /// Compare argv[0] instead of the program's name.
+    /// Compare `argv[0]` instead of the program's name.
     pub full_command: bool,
     /// Default weight of its users, -254..=254.
     pub weight: i16,
@@ -185,8 +185,11 @@ pub struct ProcessSettings {
 pub struct CheckSettings {
     /// Its name.
     pub name: Arc<str>,
-    /// What is run.
+    /// What is run; of a probe, the words that describe it.
     pub command: Command,
+    /// `check`: what is looked at instead, without a program.
+    #[serde(default)]
+    pub probe: Option<Probe>,
     /// Start to start.
     pub interval: Duration,
     /// A run that lasts longer has failed.
@@ -203,6 +206,56 @@ pub struct CheckSettings {
     pub init_fail: bool,
     /// Why it cannot be used (missing, not executable, insecure); then nobody tracks it.
     pub unusable: Option<Arc<str>>,
+}
+
+/// What can be looked at without a program (`check` in a `vrrp_script`).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Probe {
+    /// A TCP connection can be made.
+    Tcp {
+        /// Tried in order.
+        to: Vec<SocketAddr>,
+    },
+    /// An HTTP server answers a GET with a status from 200 to 399.
+    Http {
+        /// Tried in order.
+        to: Vec<SocketAddr>,
+        /// What the Host field says.
+        host: Arc<str>,
+        /// Path and query.
+        path: Arc<str>,
+    },
+    /// Somebody listens on a unix socket.
+    Unix {
+        /// `@NAME` is one without a file.
+        path: Arc<str>,
+    },
+    /// systemd calls a unit active.
+    Systemd {
+        /// With its suffix.
+        unit: Arc<str>,
+    },
+    /// A file was written not long ago.
+    FileAge {
+        /// The file.
+        path: Arc<str>,
+        /// No longer than this.
+        most: Duration,
+    },
+    /// The main table has a default route that can be used.
+    DefaultRoute {
+        /// Of which family.
+        family: Family,
+        /// Through which interface; `None` for any.
+        interface: Option<Arc<str>>,
+    },
+    /// A neighbour answers ARP or neighbour solicitations.
+    Gateway {
+        /// The neighbour.
+        addr: IpAddr,
+        /// On which interface; `None` for where the route to it leads.
+        interface: Option<Arc<str>>,
+    },
 }
 
 /// A program, its arguments and who runs it.

@@ -92,7 +92,8 @@ impl Line {
                 line.script = Some(tracker.to_string());
                 line.peer = Some(peer.to_string());
             }
-            What::LowerAdvert { from, .. }
+            What::LateAdvert { from, .. }
+            | What::LowerAdvert { from, .. }
             | What::SameAddress { from }
             | What::Rejected { from, .. }
             | What::UnknownVrid { from, .. }

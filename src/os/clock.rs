@@ -29,6 +29,12 @@ fn read(clock: ClockId) -> Duration {
     clock_gettime(clock).map_or(Duration::ZERO, Duration::from)
 }
 
+/// Sleeps for so long. *Blocks*, by name: for the command line, never for the daemon.
+#[expect(clippy::disallowed_methods, reason = "the one place for it")]
+pub fn sleep(length: Duration) {
+    std::thread::sleep(length);
+}
+
 /// Sleeps until this time; a signal ends it early. *Blocks*, by name.
 pub fn sleep_until(at: Instant) {
     let at = TimeSpec::from_duration(Duration::from_nanos(at.as_nanos()));

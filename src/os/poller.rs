@@ -7,12 +7,14 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 const TIMER: u64 = u64::MAX;
+/// Room for events at first; it grows with the descriptors.
 const EVENTS: usize = 64;
 
 /// Waits for descriptors and for one deadline.
@@ -23,6 +25,9 @@ pub struct Poller {
     epoll: Epoll,
     timer: TimerFd,
     armed: Option<Instant>,
+    /// Room for all descriptors at once: what one wait left out would count as silent.
+    events: Vec<EpollEvent>,
+    watched: Cell<usize>,
 }
 
 impl Poller {
@@ -40,6 +45,8 @@ impl Poller {
             epoll,
             timer,
             armed: None,
+            events: vec![EpollEvent::empty(); EVENTS],
+            watched: Cell::new(1),
         })
     }
 
@@ -52,12 +59,14 @@ impl Poller {
         }
         self.epoll
             .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))?;
+        self.watched.set(self.watched.get() + 1);
         Ok(())
     }
 
     /// Forgets a descriptor; to be called before it is closed.
     pub fn remove(&self, fd: impl AsFd) -> io::Result<()> {
         self.epoll.delete(fd)?;
+        self.watched.set(self.watched.get().saturating_sub(1));
         Ok(())
     }
 
@@ -84,16 +93,24 @@ impl Poller {
 
     /// Blocks until something is readable or the deadline has come; fills `ready` with the tokens.
     ///
-    /// *Allocates* only while `ready` grows. A signal ends the wait with nothing ready.
+    /// Every readable descriptor is among them, however many there are. *Allocates* only while
+    /// their number grows. A signal does not end it.
     pub fn wait(&mut self, ready: &mut Vec<u64>) -> io::Result<()> {
         ready.clear();
-        let mut events = [EpollEvent::empty(); EVENTS];
-        let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
-            Ok(count) => count,
-            Err(Errno::EINTR) => 0,
-            Err(errno) => return Err(errno.into()),
+        if self.watched.get() > self.events.len() {
+            let room = self.watched.get().next_power_of_two();
+            self.events.resize(room, EpollEvent::empty());
+        }
+        let count = loop {
+            match self.epoll.wait(&mut self.events, EpollTimeout::NONE) {
+                Ok(count) => break count,
+                // Being stopped and continued ends the wait too. To return with nothing ready would
+                // let timers speak before the packets that wait.
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
         };
-        for event in events.iter().take(count) {
+        for event in self.events.iter().take(count) {
             if event.data() == TIMER {
                 self.armed = None;
             } else {
@@ -160,6 +177,21 @@ mod tests {
         poller.arm(Some(Instant::ZERO)).unwrap();
         poller.wait(&mut ready).unwrap();
         assert!(ready.is_empty());
+    }
+
+    #[test]
+    fn one_wait_reports_everything_that_is_readable() {
+        let mut poller = Poller::new().unwrap();
+        let bells: Vec<Bell> = (0..200).map(|_| Bell::new().unwrap()).collect();
+        for (token, bell) in bells.iter().enumerate() {
+            poller.add(bell, token as u64).unwrap();
+            bell.ring();
+        }
+        poller.arm(Some(Instant::ZERO)).unwrap();
+        let mut ready = Vec::new();
+        poller.wait(&mut ready).unwrap();
+        ready.sort_unstable();
+        assert_eq!(ready, (0..200).collect::<Vec<u64>>());
     }
 
     #[test]

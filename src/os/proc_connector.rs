@@ -20,12 +20,14 @@ const BODY: usize = NETLINK + CONNECTOR + 16;
 /// The group of processes.
 const GROUP: i32 = 1;
 /// First receive buffer; it doubles with each overrun up to the last.
-const ROOM: usize = 256 << 10;
+const ROOM: usize = 2 << 20;
 const ROOM_MOST: usize = 16 << 20;
 /// The kernel answers within the system call, if at all.
 const ANSWER_MS: u16 = 20;
 /// Messages of others that are read while an answer is waited for.
 const OTHERS_MOST: u32 = 4096;
+/// Under a storm of processes the answer may not fit; it is asked for again, so many times at most.
+const ATTEMPTS: u32 = 5;
 
 /// What became of a process; threads are left out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -154,29 +156,39 @@ impl Connector {
 
     /// Asks, and waits for the acknowledgement: a refusal is silent.
     fn subscribe(&mut self) -> io::Result<()> {
-        let sequence = crate::os::clock::now().as_nanos() as u32;
-        self.order(libc::PROC_CN_MCAST_LISTEN, sequence)?;
-        let mut buffer = [0; 256];
-        for _ in 0..OTHERS_MOST {
-            match self.receive(&mut buffer) {
-                Ok(Some(length)) => match buffer.get(..length).and_then(|m| answer(m, sequence)) {
-                    Some(0) => return Ok(()),
-                    Some(errno) => return Err(io::Error::from_raw_os_error(errno)),
-                    None => {}
-                },
-                Ok(None) => {
-                    let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
-                    if matches!(poll(&mut fds, ANSWER_MS), Ok(0)) {
-                        break;
-                    }
-                }
+        let token = crate::os::clock::now().as_nanos() as u32;
+        for _ in 0..ATTEMPTS {
+            self.order(libc::PROC_CN_MCAST_LISTEN, token)?;
+            match self.await_answer(token) {
+                Err(Errno::ENOBUFS) => {}
                 Err(errno) => return Err(errno.into()),
+                Ok(None) => return Err(io::Error::other("no answer")),
+                Ok(Some(0)) => return Ok(()),
+                Ok(Some(errno)) => return Err(io::Error::from_raw_os_error(errno)),
             }
         }
-        Err(io::Error::other("no answer"))
+        Err(Errno::ENOBUFS.into())
     }
 
-    fn order(&self, operation: libc::proc_cn_mcast_op, sequence: u32) -> io::Result<()> {
+    fn await_answer(&mut self, token: u32) -> nix::Result<Option<i32>> {
+        let mut buffer = [0; 256];
+        for _ in 0..OTHERS_MOST {
+            if let Some(length) = self.receive(&mut buffer)? {
+                let message = buffer.get(..length).unwrap_or_default();
+                if let Some(error) = answer(message, token) {
+                    return Ok(Some(error));
+                }
+            } else {
+                let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+                if matches!(poll(&mut fds, ANSWER_MS), Ok(0)) {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn order(&self, operation: libc::proc_cn_mcast_op, token: u32) -> io::Result<()> {
         let mut message = Vec::with_capacity(NETLINK + CONNECTOR + 4);
         let length = (NETLINK + CONNECTOR + 4) as u32;
         message.extend(length.to_ne_bytes());
@@ -184,8 +196,8 @@ impl Connector {
         message.extend([0; 2 + 4 + 4]);
         message.extend(libc::CN_IDX_PROC.to_ne_bytes());
         message.extend(libc::CN_VAL_PROC.to_ne_bytes());
-        message.extend(sequence.to_ne_bytes());
         message.extend(0_u32.to_ne_bytes());
+        message.extend(token.to_ne_bytes());
         message.extend(4_u16.to_ne_bytes());
         message.extend(0_u16.to_ne_bytes());
         message.extend(operation.to_ne_bytes());
@@ -224,9 +236,10 @@ fn word(message: &[u8], at: usize) -> Option<u32> {
     bytes.try_into().ok().map(u32::from_ne_bytes)
 }
 
-/// The error number in the acknowledgement of our request.
-fn answer(message: &[u8], sequence: u32) -> Option<i32> {
-    let ours = word(message, NETLINK + 8)? == sequence;
+/// The error number in the acknowledgement of our request. All listeners hear it: ours carries the
+/// token plus 1. (The sequence number is the kernel's own.)
+fn answer(message: &[u8], token: u32) -> Option<i32> {
+    let ours = word(message, NETLINK + 12)? == token.wrapping_add(1);
     let what = word(message, NETLINK + CONNECTOR)?;
     (ours && what == libc::PROC_EVENT_NONE)
         .then(|| word(message, BODY))
@@ -253,9 +266,9 @@ fn event(message: &[u8]) -> Option<Event> {
 mod tests {
     use super::*;
 
-    fn message(sequence: u32, what: u32, words: &[u32]) -> Vec<u8> {
+    fn message(ack: u32, what: u32, words: &[u32]) -> Vec<u8> {
         let mut bytes = vec![0; BODY];
-        bytes[NETLINK + 8..NETLINK + 12].copy_from_slice(&sequence.to_ne_bytes());
+        bytes[NETLINK + 12..NETLINK + 16].copy_from_slice(&ack.to_ne_bytes());
         bytes[NETLINK + CONNECTOR..][..4].copy_from_slice(&what.to_ne_bytes());
         for word in words {
             bytes.extend(word.to_ne_bytes());
@@ -279,10 +292,11 @@ mod tests {
 
     #[test]
     fn only_the_answer_to_our_own_request_counts() {
-        assert_eq!(answer(&message(7, 0, &[0]), 7), Some(0));
-        assert_eq!(answer(&message(7, 0, &[1]), 7), Some(libc::EPERM));
-        assert_eq!(answer(&message(6, 0, &[0]), 7), None);
-        assert_eq!(answer(&message(7, 1, &[0]), 7), None);
+        assert_eq!(answer(&message(8, 0, &[0]), 7), Some(0));
+        assert_eq!(answer(&message(8, 0, &[1]), 7), Some(libc::EPERM));
+        assert_eq!(answer(&message(7, 0, &[0]), 7), None);
+        assert_eq!(answer(&message(8, 1, &[0]), 7), None);
+        assert_eq!(answer(&message(0, 0, &[0]), u32::MAX), Some(0));
     }
 
     #[test]

@@ -127,6 +127,19 @@ impl VrrpSocket {
         Ok(())
     }
 
+    /// Leaves the group and joins it again: for a link that forgot its groups.
+    ///
+    /// # Errors
+    /// Those of joining; that it was in no group any more is none.
+    pub fn join_again(&self, name: &str) -> Result<(), OsError> {
+        let index = InterfaceIndexOrAddress::Index(self.link.0);
+        let _ = match self.family {
+            Family::V4 => self.socket.leave_multicast_v4_n(&GROUP_V4, &index),
+            Family::V6 => self.socket.leave_multicast_v6(&GROUP_V6, self.link.0),
+        };
+        self.join(name)
+    }
+
     fn join(&self, name: &str) -> Result<(), OsError> {
         let (group, result): (IpAddr, _) = match self.family {
             Family::V4 => {

@@ -116,6 +116,7 @@ mod tests {
                 argv: vec!["/bin/true".into()],
                 user: None,
             },
+            probe: None,
             interval: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
             weight: Weight::FAULT,

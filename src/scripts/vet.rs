@@ -61,6 +61,9 @@ pub fn settings(settings: &mut Settings) -> Vec<Finding> {
     let security = settings.global.script_security;
     let mut findings = Vec::new();
     for check in &mut settings.checks {
+        if check.probe.is_some() {
+            continue;
+        }
         let owner = format!("vrrp_script {}", check.name);
         if let Err(text) = judge(&check.command, security, &owner, &mut findings) {
             let check: &mut CheckSettings = Arc::make_mut(check);
@@ -544,6 +547,7 @@ mod tests {
             Arc::new(CheckSettings {
                 name: name.into(),
                 command: by(program, "root"),
+                probe: None,
                 interval: std::time::Duration::from_secs(1),
                 timeout: std::time::Duration::from_secs(1),
                 weight: crate::model::priority::Weight::FAULT,

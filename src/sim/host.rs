@@ -415,8 +415,11 @@ impl Host {
                 stderr: Arc::from(""),
             },
             Message::Plan(plan) => {
+                let before = self.snapshot(now);
                 turn.watch.reloading(self.index, &plan.settings);
                 self.hand(now, Input::Plan(plan), Cause::Other, turn);
+                let after = self.snapshot(now);
+                turn.watch.compare_reload(self.index, now, &before, &after);
                 turn.watch.reloaded(self.index, now);
                 return;
             }

@@ -14,6 +14,7 @@ pub mod kernel;
 pub mod lan;
 pub mod packet;
 pub mod programs;
+pub mod reloads;
 pub mod rng;
 pub mod scenario;
 pub mod timeline;

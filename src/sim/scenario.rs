@@ -340,6 +340,7 @@ pub fn check(name: &str) -> CheckMaker {
             argv: vec![name.into()],
             user: None,
         },
+        probe: None,
         interval: Duration::from_secs(1),
         timeout: Duration::from_secs(1),
         weight: Weight::FAULT,

@@ -3,6 +3,8 @@
 //! The watch stands outside the engines: it knows settings, sees inputs, actions and kernels, and keeps
 //! its own record of who is in which state. Whatever breaks a rule is kept as a [`Violation`].
 
+mod reload;
+
 use crate::core::action::{Action, Actions, Via};
 use crate::model::addr::Cidr;
 use crate::model::ids::{Family, LinkId};
@@ -74,6 +76,8 @@ struct Watched {
     handover_until: Instant,
     /// When, and in which step: an answer to several peers is one.
     answered: Option<(Instant, u64)>,
+    /// The reload that is being handed in does not concern it.
+    untouched: bool,
 }
 
 #[derive(Debug, Default)]
@@ -87,6 +91,10 @@ struct Serving {
 #[derive(Debug, Default)]
 pub struct Watch {
     hosts: Vec<Vec<Watched>>,
+    /// The settings each host runs on.
+    files: Vec<Arc<Settings>>,
+    /// A reload is being handed in.
+    reload: bool,
     serving: BTreeMap<Contest, Serving>,
     violation: Option<Violation>,
     transitions: u64,
@@ -99,6 +107,7 @@ impl Watch {
     pub fn new(hosts: usize) -> Self {
         Self {
             hosts: (0..hosts).map(|_| Vec::new()).collect(),
+            files: vec![Arc::default(); hosts],
             ..Self::default()
         }
     }
@@ -151,7 +160,10 @@ impl Watch {
         });
     }
 
-    pub(super) fn born(&mut self, host: usize, settings: &Settings, kernel: &Kernel) {
+    pub(super) fn born(&mut self, host: usize, settings: &Arc<Settings>, kernel: &Kernel) {
+        if let Some(file) = self.files.get_mut(host) {
+            *file = settings.clone();
+        }
         let watched = settings
             .routers
             .iter()
@@ -182,10 +194,12 @@ impl Watch {
     }
 
     /// New settings are about to be handed in: routers of both are known until they were.
-    pub(super) fn reloading(&mut self, host: usize, settings: &Settings) {
-        let Some(list) = self.hosts.get_mut(host) else {
+    pub(super) fn reloading(&mut self, host: usize, settings: &Arc<Settings>) {
+        let (Some(list), Some(file)) = (self.hosts.get_mut(host), self.files.get_mut(host)) else {
             return;
         };
+        let before = std::mem::replace(file, settings.clone());
+        self.reload = true;
         for watched in list.iter_mut() {
             watched.leaving = true;
         }
@@ -201,6 +215,7 @@ impl Watch {
                     // The answer before was limited by the old interval.
                     old.answered = None;
                 }
+                old.untouched = reload::leaves_alone(&before, settings, &old.settings, router);
                 old.settings = router.clone();
                 old.leaving = false;
             } else if let Some((link, lan)) = link_of(router, list) {
@@ -211,9 +226,13 @@ impl Watch {
     }
 
     pub(super) fn reloaded(&mut self, host: usize, now: Instant) {
+        self.reload = false;
         let Some(list) = self.hosts.get_mut(host) else {
             return;
         };
+        for watched in list.iter_mut() {
+            watched.untouched = false;
+        }
         let leaving: Vec<Watched> = list.extract_if(.., |w| w.leaving).collect();
         for watched in leaving {
             self.serves(watched.contest, host, false, now);
@@ -275,6 +294,14 @@ impl Watch {
         }
         for action in out.iter() {
             self.frame(host, now, cause, action, out, &before);
+        }
+        if self.reload
+            && let Some((rule, seen)) = self
+                .hosts
+                .get(host)
+                .and_then(|list| reload::meddles(list, out))
+        {
+            self.broken(now, host, rule, seen);
         }
         let running = self
             .hosts
@@ -342,9 +369,12 @@ impl Watch {
 
     fn entering(&mut self, host: usize, now: Instant, router: &str, from: Phase, to: Phase) {
         self.transitions += 1;
+        // During a reload one router may leave and another come under its name.
+        let is_it = |w: &&mut Watched| {
+            &*w.settings.name == router && w.leaving == (self.reload && to == Phase::Deleted)
+        };
         let list = self.hosts.get_mut(host);
-        let Some(watched) = list.and_then(|l| l.iter_mut().find(|w| &*w.settings.name == router))
-        else {
+        let Some(watched) = list.and_then(|l| l.iter_mut().find(is_it)) else {
             let rule = "only routers of the settings change state";
             self.broken(now, host, rule, router.to_owned());
             return;
@@ -356,6 +386,10 @@ impl Watch {
         }
         watched.sent_at = None;
         watched.answered = None;
+        if std::mem::take(&mut watched.untouched) {
+            let rule = "a reload leaves routers it does not concern in their state";
+            self.broken(now, host, rule, format!("{router}: {from} to {to}"));
+        }
         if was != from {
             let rule = "every transition begins in the state the last one ended in";
             self.broken(now, host, rule, format!("{router}: {from} after {was}"));
@@ -364,8 +398,10 @@ impl Watch {
     }
 
     fn told(&mut self, host: usize, now: Instant, router: &str, phase: Phase) {
-        let known = self.phase(host, router);
-        if known.is_some_and(|known| known != phase) {
+        let named = |w: &&Watched| &*w.settings.name == router;
+        let list = self.hosts.get(host).map_or(&[][..], |l| l);
+        let known: Vec<Phase> = list.iter().filter(named).map(|w| w.phase).collect();
+        if !known.is_empty() && !known.contains(&phase) {
             let rule = "notify programs are told the state that was entered";
             let seen = format!("{router}: told {phase}, in {known:?}");
             self.broken(now, host, rule, seen);
@@ -554,6 +590,7 @@ impl Watched {
             sent_at: None,
             handover_until: Instant::ZERO,
             answered: None,
+            untouched: false,
         }
     }
 

@@ -30,6 +30,8 @@ pub(crate) fn tests() -> Vec<Test> {
         a_failing_script_without_weight_is_fault,
         a_hanging_script_fails_at_its_timeout,
         a_script_that_forks_and_ignores_term_leaves_nothing_behind,
+        a_lost_runner_is_replaced_however_often_scripts_run,
+        a_daemon_that_slept_past_a_scripts_timeout_asks_how_it_ended,
         a_healed_partition_leaves_the_higher_address_beside_keepalived,
         a_healed_partition_leaves_the_higher_address_beside_mainstay,
         a_deaf_backup_yields_when_it_hears_again,
@@ -250,6 +252,60 @@ fn a_script_that_forks_and_ignores_term_leaves_nothing_behind() {
     wait_until("no child left", secs(3.0), || {
         with_mark("sleep 98702").is_empty()
     });
+    p.r1.term();
+}
+
+fn a_lost_runner_is_replaced_however_often_scripts_run() {
+    need_root();
+    let (_dir, flag) = flag();
+    let command = format!("/usr/bin/test ! -e {}", flag.display());
+    let conf = tracking(&command, "    interval 0.2\n    fall 2");
+    let mut p = pair_of(Mainstay, Mainstay, conf, Instance::v3(100));
+    let runner = with_child_mark(&p.r1, "__runner");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(runner), Signal::SIGKILL).unwrap();
+    wait_until("another runner", secs(4.0), || {
+        p.r1.main
+            .tree()
+            .into_iter()
+            .any(|pid| pid != runner && is_marked(pid, "__runner"))
+    });
+    let seen = p.r1.instance("VI_1").expect("r1 answers");
+    assert_eq!(seen["counters"]["become_master"], 1, "{seen}");
+    // It is asked again, and believed.
+    std::fs::write(&flag, "").unwrap();
+    p.r1.wait_state("VI_1", "FAULT", 3.0);
+    p.r1.term();
+}
+
+fn is_marked(pid: i32, mark: &str) -> bool {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&line).contains(mark)
+}
+
+fn with_child_mark(daemon: &Daemon, mark: &str) -> i32 {
+    let tree = daemon.main.tree();
+    let child = tree.into_iter().find(|pid| is_marked(*pid, mark));
+    child.expect("the daemon has such a child")
+}
+
+/// The daemon alone is stopped; meanwhile the script ends well, and nobody is there to hear it.
+fn a_daemon_that_slept_past_a_scripts_timeout_asks_how_it_ended() {
+    need_root();
+    let conf = tracking("/usr/bin/sleep 0.98703", "    interval 2\n    timeout 1.5");
+    let mut p = pair_of(Mainstay, Mainstay, conf, Instance::v3(100));
+    let runs = || {
+        let tree = p.r1.main.tree();
+        tree.into_iter().any(|pid| is_marked(pid, "0.98703"))
+    };
+    wait_until("no run", secs(4.0), || !runs());
+    wait_until("a run", secs(4.0), runs);
+    p.r1.main.signal(Signal::SIGSTOP);
+    watch(secs(3.0));
+    p.r1.main.signal(Signal::SIGCONT);
+    p.returned();
+    watch(secs(1.0));
+    let log = p.r1.main.output();
+    assert!(!log.contains("FAULT STATE"), "{log}");
     p.r1.term();
 }
 

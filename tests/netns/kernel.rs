@@ -17,6 +17,8 @@ pub(crate) fn tests() -> Vec<Test> {
         the_address_of_a_living_second_daemon_stays,
         an_address_removed_by_hand_is_put_back,
         a_missing_interface_is_fault_until_it_appears,
+        an_interface_made_anew_costs_no_descriptor,
+        an_ipv6_backup_hears_again_after_an_mtu_without_ipv6,
         addresses_carry_what_the_file_says,
         excluded_addresses_are_installed_but_not_advertised,
         a_backup_replaces_a_crashed_keepalived_on_its_own_host,
@@ -141,6 +143,47 @@ fn a_missing_interface_is_fault_until_it_appears() {
          link set eth7 up\n");
     r1.wait_state("VI_1", "MASTER", 5.0);
     wait_until("the address", secs(2.0), || lab.host(1).has("10.7.0.51"));
+}
+
+fn an_interface_made_anew_costs_no_descriptor() {
+    need_root();
+    let lab = Lab::new(1);
+    let make = "link add eth7 type veth peer name eth8\nlink set eth8 up\nlink set eth7 up\n";
+    lab.host(1).ns.ip(make);
+    // An address on an interface where no adverts are sent.
+    let instance = Instance::v3(100).vips(&["10.9.0.51/24 dev eth7"]);
+    let r1 = lab.start(1, Mainstay, &Conf::one(instance));
+    r1.wait_state("VI_1", "MASTER", 5.0);
+    let open = || {
+        let dir = format!("/proc/{}/fd", r1.main.pid());
+        std::fs::read_dir(dir).map_or(0, Iterator::count)
+    };
+    wait_until("the address", secs(2.0), || lab.host(1).has(VIP));
+    let before = open();
+    for _ in 0..4 {
+        lab.host(1).ns.ip("link del eth7\n");
+        r1.wait_state("VI_1", "FAULT", 5.0);
+        lab.host(1).ns.ip(make);
+        r1.wait_state("VI_1", "MASTER", 5.0);
+        wait_until("the address", secs(2.0), || lab.host(1).has(VIP));
+    }
+    // The one that asks for the status may still be open.
+    wait_until("no more descriptors", secs(2.0), || open() <= before);
+}
+
+fn an_ipv6_backup_hears_again_after_an_mtu_without_ipv6() {
+    need_root();
+    let lab = Lab::new(2);
+    let _r1 = lab.start(1, Mainstay, &Conf::one(Instance::six(200)));
+    lab.settle(1, 51, 0.6, 10.0);
+    let r2 = lab.start(2, Mainstay, &Conf::one(Instance::six(100)));
+    r2.wait_state("VI_1", "BACKUP", 5.0);
+    // Linux takes IPv6 off such a link, addresses and groups with it.
+    lab.host(2).ns.ip("link set eth0 mtu 1200\n");
+    r2.wait_state("VI_1", "FAULT", 5.0);
+    lab.host(2).ns.ip("link set eth0 mtu 1500\n");
+    r2.wait_state("VI_1", "BACKUP", 8.0);
+    lab.only(1, 51, 4.0);
 }
 
 fn addresses_carry_what_the_file_says() {

@@ -12,7 +12,9 @@ mod interop;
 mod kernel;
 mod last;
 mod notify;
+mod operate;
 mod protocol;
+mod why;
 
 use std::process::ExitCode;
 use support::runner::{self, Test};
@@ -28,6 +30,8 @@ fn main() -> ExitCode {
     tests.extend(kernel::tests());
     tests.extend(notify::tests());
     tests.extend(control::tests());
+    tests.extend(operate::tests());
+    tests.extend(why::tests());
     tests.extend(last::tests());
     runner::run(tests, AT_ONCE, include_str!("../policy/skips"))
 }

@@ -47,6 +47,11 @@ impl Side {
         active_down_interval(self.version, self.priority, adver, self.adverts)
     }
 
+    /// Its timer runs out although `holder` is heard.
+    fn betters(&self, holder: &Self) -> bool {
+        self.preempts && self.priority > holder.priority
+    }
+
     /// The interval that counts while `holder` serves: version 3 learns it.
     fn learned(&self, holder: Option<&Self>) -> Duration {
         match (self.version, holder) {
@@ -117,15 +122,14 @@ impl Entrant {
 
     /// Takes over from `holder` while that serves: it and whatever moves with it must be better.
     fn challenges(&self, holder: &Self) -> bool {
-        let better = |a: &Side, b: &Side| a.preempts && a.priority > b.priority;
         self.able
-            && better(&self.own, &holder.own)
+            && self.own.betters(&holder.own)
             && self
                 .beside
                 .iter()
                 .zip(&holder.beside)
                 .all(|pair| match pair {
-                    (Some((ours, true)), Some((theirs, _))) => better(ours, theirs),
+                    (Some((ours, true)), Some((theirs, _))) => ours.betters(theirs),
                     (None | Some(_), _) => true,
                 })
     }
@@ -143,21 +147,30 @@ impl Entrant {
     }
 
     /// Until its own timer and those of all that move with it have run out: after a start, or after
-    /// `holder` resigned or fell silent.
-    fn waits(&self, holder: Option<&Self>) -> Duration {
-        let timer = |side: &Side, held: Option<&Side>| {
-            let adver = side.learned(held);
-            if held.is_some_and(|held| held.speaks) {
-                skew_time(side.version, side.priority, adver)
-            } else {
-                side.down(adver)
+    /// `holder` resigned or fell silent. A member that was better than it `before` is ready already.
+    fn waits(&self, holder: Option<(&Self, &Self)>) -> Duration {
+        let timer = |side: &Side, held: Option<(&Side, &Side)>| {
+            let adver = side.learned(held.map(|(before, _)| before));
+            match held {
+                Some((before, _)) if side.betters(before) => Duration::ZERO,
+                Some((_, now)) if now.speaks => skew_time(side.version, side.priority, adver),
+                Some(_) | None => side.down(adver),
             }
         };
-        let own = timer(&self.own, holder.map(|h| &h.own));
+        let own = timer(
+            &self.own,
+            holder.map(|(before, now)| (&before.own, &now.own)),
+        );
         let bound = self.beside.iter().enumerate().filter_map(|(at, side)| {
             let (side, _) = side.as_ref().filter(|(_, bound)| *bound)?;
-            let held = holder.and_then(|h| h.beside.get(at)?.as_ref());
-            Some(timer(side, held.map(|(side, _)| side)))
+            let held = holder.and_then(|(before, now)| {
+                let at = |e: &'_ Self| e.beside.get(at)?.map(|(side, _)| side);
+                Some((at(before)?, at(now)?))
+            });
+            Some(timer(
+                side,
+                held.as_ref().map(|(before, now)| (before, now)),
+            ))
         });
         bound.fold(own, Duration::max)
     }
@@ -191,11 +204,11 @@ pub(super) fn start(entrants: &[Entrant]) -> Outcome {
     from(first, entrants)
 }
 
-/// Who may serve in the end when one of `holders` did until now.
-pub(super) fn after(holders: &[usize], entrants: &[Entrant]) -> Outcome {
+/// Who may serve in the end when one of `holders` did until now; `before` is how they stood.
+pub(super) fn after(holders: &[usize], before: &[Entrant], entrants: &[Entrant]) -> Outcome {
     let mut all = Outcome::default();
     for &holder in holders {
-        let one = after_one(holder, entrants);
+        let one = after_one(holder, before, entrants);
         all.masters.extend(one.masters);
         all.unsettled |= one.unsettled;
     }
@@ -204,14 +217,16 @@ pub(super) fn after(holders: &[usize], entrants: &[Entrant]) -> Outcome {
     all
 }
 
-fn after_one(holder: usize, entrants: &[Entrant]) -> Outcome {
-    let Some(held) = entrants.get(holder) else {
+fn after_one(holder: usize, before: &[Entrant], entrants: &[Entrant]) -> Outcome {
+    let Some((was, held)) = before.get(holder).zip(entrants.get(holder)) else {
         return Outcome::default();
     };
     if held.able {
         return from(vec![holder], entrants);
     }
-    let first = race(able(entrants), NOISE, |i| entrants[i].waits(Some(held)));
+    let first = race(able(entrants), NOISE, |i| {
+        entrants[i].waits(Some((was, held)))
+    });
     from(first, entrants)
 }
 
@@ -308,18 +323,23 @@ mod tests {
             router("V").priority(100),
             router("V").priority(120).nopreempt(),
         ]);
+        let well = e.clone();
         assert_eq!(start(&e).masters, [0]);
         e[0].own.priority = prio(100);
         assert_eq!(
-            after(&[0], &e).masters,
+            after(&[0], &well, &e).masters,
             [0],
             "an equal priority does not preempt"
         );
         e[0].own.priority = prio(90);
-        assert_eq!(after(&[0], &e).masters, [1], "the higher one has nopreempt");
+        assert_eq!(
+            after(&[0], &well, &e).masters,
+            [1],
+            "the higher one has nopreempt"
+        );
         e[0].able = false;
         assert_eq!(
-            after(&[0], &e).masters,
+            after(&[0], &well, &e).masters,
             [2],
             "silence is claimed by the highest"
         );
@@ -344,12 +364,12 @@ mod tests {
         let mut e = entrants([router("V").priority(255).nopreempt(), router("V")]);
         assert_eq!(start(&e).masters, [0]);
         e[0].able = false;
-        assert_eq!(after(&[0], &e).masters, [1]);
+        assert_eq!(after(&[0], &e, &e).masters, [1]);
         e[0].able = true;
-        assert_eq!(after(&[1], &e).masters, [0]);
+        assert_eq!(after(&[1], &e, &e).masters, [0]);
         e[0].able = false;
         e[1].able = false;
-        assert_eq!(after(&[1], &e).masters, [] as [usize; 0]);
+        assert_eq!(after(&[1], &e, &e).masters, [] as [usize; 0]);
     }
 
     #[test]

@@ -4,10 +4,13 @@
 //! every node is let vanish. Priorities come from the engine's own fold ([`crate::core::fold`]), who
 //! takes over from its own timers ([`crate::core::election`]); the simulator plays the same cases in
 //! the tests. `member` is one instance and what it tracks, `group` finds the instances that belong
-//! together, `contest` says who serves, `compare` and `weigh` find what is wrong, `table` shows it.
+//! together, `bond` what sync groups tie to each other, `contest` says who serves; `compare`, `weigh` and
+//! `even` find what is wrong, `table` shows it.
 
+mod bond;
 mod compare;
 mod contest;
+mod even;
 mod group;
 mod member;
 mod place;
@@ -19,11 +22,11 @@ pub use member::Kind;
 use crate::conf::{Diagnostic, Loaded, Places, Sources};
 use crate::model::ids::{Family, Version};
 use crate::model::settings::Settings;
+use bond::Bonds;
 use contest::{Beside, Entrant, Outcome};
 use group::Seat;
 use member::{Definitions, Member};
 use serde::Serialize;
-use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// One router of a group: its name and its configuration.
@@ -167,7 +170,7 @@ pub fn prove(nodes: &[Node<'_>]) -> Proof {
     if nodes.len() > 1 {
         compare::strangers(&seats, &mut findings);
     }
-    let mut led = compare::Leaders::default();
+    let mut led = bond::Leaders::default();
     let fields: Vec<Vec<Member<'_>>> = seats
         .iter()
         .map(|seats| {
@@ -182,7 +185,7 @@ pub fn prove(nodes: &[Node<'_>]) -> Proof {
     for (index, members) in fields.iter().enumerate() {
         let unproved = if !compare::members(members, &mut findings) {
             Some("these routers do not hear each other: each would serve by itself")
-        } else if !compare::bonds(members, index, &bonds, &mut findings) {
+        } else if !bond::agree(members, index, &bonds, &mut findings) {
             Some("sync groups bind other instances on each router: nothing can be foreseen")
         } else {
             None
@@ -194,6 +197,7 @@ pub fn prove(nodes: &[Node<'_>]) -> Proof {
         };
         let field = Field { members, cases };
         weigh::judge(&field, &mut findings);
+        even::judge(&field, &mut findings);
         led.note(&field, &definitions);
         groups.extend(view(field, unproved));
     }
@@ -226,71 +230,6 @@ fn member<'a>(
     }
 }
 
-/// Which virtual routers sync groups bind to each other.
-struct Bonds {
-    /// By field: those bound to it on any node.
-    fields: HashMap<usize, BTreeSet<usize>>,
-    /// By field and node: the sync group there.
-    groups: HashMap<(usize, usize), usize>,
-}
-
-impl Bonds {
-    fn of(fields: &[Vec<Member<'_>>], definitions: &[Definitions<'_>]) -> Self {
-        let mut groups = HashMap::new();
-        let mut members: HashMap<(usize, usize), Vec<usize>> = HashMap::new();
-        for (index, field) in fields.iter().enumerate() {
-            for member in field {
-                if let Some(group) = definitions[member.node].group_of(&member.settings.name) {
-                    groups.insert((index, member.node), group);
-                    members.entry((member.node, group)).or_default().push(index);
-                }
-            }
-        }
-        let mut bound: HashMap<usize, BTreeSet<usize>> = HashMap::new();
-        for list in members.values() {
-            for field in list {
-                let others = list.iter().copied().filter(|other| other != field);
-                bound.entry(*field).or_default().extend(others);
-            }
-        }
-        Self {
-            fields: bound,
-            groups,
-        }
-    }
-
-    /// The fields that a node's sync group binds to this one.
-    fn with(&self, index: usize, node: usize) -> Vec<usize> {
-        let group = self.groups.get(&(index, node));
-        let bound = self.fields.get(&index).into_iter().flatten().copied();
-        bound
-            .filter(|other| group.is_some() && group == self.groups.get(&(*other, node)))
-            .collect()
-    }
-
-    /// For each member of a field: the same node in each field that is bound to it.
-    fn beside<'m, 'a>(
-        &self,
-        index: usize,
-        fields: &'m [Vec<Member<'a>>],
-    ) -> Vec<Vec<Option<Beside<'m, 'a>>>> {
-        let bound = self.fields.get(&index);
-        let on = |node: usize| {
-            let others = bound.into_iter().flatten();
-            others.map(move |other| {
-                let member = fields.get(*other)?.iter().find(|m| m.node == node)?;
-                let group = self.groups.get(&(index, node));
-                Some(Beside {
-                    member,
-                    bound: group.is_some() && group == self.groups.get(&(*other, node)),
-                })
-            })
-        };
-        let members = fields.get(index).into_iter().flatten();
-        members.map(|m| on(m.node).collect()).collect()
-    }
-}
-
 /// All is well, each tracker by itself, each node by itself.
 fn cases(
     nodes: &[Node<'_>],
@@ -309,7 +248,7 @@ fn cases(
     let mut fail = |index: usize, now: Entrant, failure: Failure, text: String| {
         let mut entrants = well.clone();
         entrants[index] = now;
-        let mut end = contest::after(&holders, &entrants);
+        let mut end = contest::after(&holders, &well, &entrants);
         end.unsettled |= unsettled;
         cases.push(case(failure, text, &entrants, end));
     };

@@ -26,7 +26,7 @@ impl Engine {
         self.apply_checks(now, &plan.checks, &old_checks, &new, out);
 
         let others = self.bystanders(&plan.routers, &old_order, &new);
-        let mut created = Vec::new();
+        let (mut created, mut altered) = (Vec::new(), Vec::new());
         for step in &plan.routers {
             match *step {
                 Step::Create { new: at } => {
@@ -47,6 +47,7 @@ impl Engine {
                         continue;
                     };
                     self.order.push(id);
+                    altered.push(id);
                     self.alter(now, id, settings.clone(), &others, out);
                 }
                 Step::Keep { old, .. } => self.order.extend(old_order.get(old)),
@@ -59,6 +60,9 @@ impl Engine {
         }
         self.relate(&new);
         if self.begun {
+            for id in altered {
+                self.scrub(id, out);
+            }
             for id in created {
                 self.scrub(id, out);
                 self.say(id, "created", out);
@@ -266,14 +270,16 @@ impl Engine {
         })));
     }
 
-    /// Removes a router's addresses that an earlier run left, unless somebody alive wants them.
+    /// Removes addresses of a router that is not Active, left by an earlier run or put there by
+    /// somebody before they were virtual ones, unless somebody alive wants them.
     ///
     /// Only the exact address on the exact interface, never on a loopback interface.
     pub(super) fn scrub(&mut self, id: RouterId, out: &mut Actions) {
         let Some(Some(router)) = self.routers.get(id.0 as usize) else {
             return;
         };
-        if router.settings.start_active && router.settings.priority.is_owner() {
+        let owns = router.settings.start_active && router.settings.priority.is_owner();
+        if owns || router.phase() == Phase::Active {
             return;
         }
         let mut left = Vec::new();
@@ -288,6 +294,7 @@ impl Engine {
                 .get(link)
                 .is_some_and(|l| !l.flags.loopback && l.has(place.what.cidr));
             if there
+                && !self.requests.is_leaving(place.what.cidr.addr)
                 && !self.is_claimed(link, place.what.cidr)
                 && !self.is_served(link, place.what.cidr)
             {

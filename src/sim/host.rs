@@ -416,7 +416,8 @@ impl Host {
             },
             Message::Plan(plan) => {
                 let before = self.snapshot(now);
-                turn.watch.reloading(self.index, &plan.settings);
+                turn.watch
+                    .reloading(self.index, &plan.settings, &self.kernel);
                 self.hand(now, Input::Plan(plan), Cause::Other, turn);
                 let after = self.snapshot(now);
                 turn.watch.compare_reload(self.index, now, &before, &after);

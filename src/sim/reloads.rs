@@ -22,7 +22,7 @@ const FIRST_VRID: u8 = 60;
 /// At most so many operations of one input are done.
 const OPERATIONS: usize = 48;
 /// Everything must have come to rest within this, once nobody meddles any more.
-const REST: Duration = Duration::from_secs(45);
+const REST: Duration = Duration::from_secs(12);
 
 /// Any reloads at all on three hosts: no rule is ever broken, and when all have the same file at
 /// last, the best host serves every virtual router.

@@ -194,7 +194,7 @@ impl Watch {
     }
 
     /// New settings are about to be handed in: routers of both are known until they were.
-    pub(super) fn reloading(&mut self, host: usize, settings: &Arc<Settings>) {
+    pub(super) fn reloading(&mut self, host: usize, settings: &Arc<Settings>, kernel: &Kernel) {
         let (Some(list), Some(file)) = (self.hosts.get_mut(host), self.files.get_mut(host)) else {
             return;
         };
@@ -203,11 +203,6 @@ impl Watch {
         for watched in list.iter_mut() {
             watched.leaving = true;
         }
-        let link_of = |router: &RouterSettings, list: &[Watched]| {
-            list.iter()
-                .find(|w| w.settings.interface == router.interface)
-                .map(|w| (w.link, w.contest.0))
-        };
         for router in &settings.routers {
             let identity = router.identity();
             if let Some(old) = list.iter_mut().find(|w| w.identity == identity) {
@@ -218,9 +213,8 @@ impl Watch {
                 old.untouched = reload::leaves_alone(&before, settings, &old.settings, router);
                 old.settings = router.clone();
                 old.leaving = false;
-            } else if let Some((link, lan)) = link_of(router, list) {
-                let contest = (lan, router.family, router.vrid.get());
-                list.push(Watched::plain(router, contest, link));
+            } else {
+                list.push(Watched::new(router, kernel));
             }
         }
     }
@@ -323,7 +317,7 @@ impl Watch {
                 }
             }
             Action::Notify(told) => {
-                if let Told::State(phase) = told.to {
+                if let (Told::State(phase), None) = (told.to, &told.group) {
                     self.told(host, now, &told.settings.name, phase);
                 }
             }
@@ -573,16 +567,11 @@ impl Watched {
     fn new(router: &Arc<RouterSettings>, kernel: &Kernel) -> Self {
         let link = kernel.named(&router.interface);
         let lan = link.map_or(usize::MAX, |l| l.lan);
-        let contest = (lan, router.family, router.vrid.get());
-        Self::plain(router, contest, link.map_or(LinkId(0), |l| l.id))
-    }
-
-    fn plain(router: &Arc<RouterSettings>, contest: Contest, link: LinkId) -> Self {
         Self {
             identity: router.identity(),
             settings: router.clone(),
-            contest,
-            link,
+            contest: (lan, router.family, router.vrid.get()),
+            link: link.map_or(LinkId(0), |l| l.id),
             phase: Phase::Init,
             leaving: false,
             served_in: 0,

@@ -1,6 +1,7 @@
 //! Real routers on a real kernel: Mainstay against itself, keepalived and FRR, in network
 //! namespaces of the test's own making. Needs root; without it every test skips and says so.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(clippy::disallowed_methods, clippy::wildcard_enum_match_arm)] // tests may read clocks
+#![allow(clippy::unwrap_used)]
 
 #[path = "../lab/mod.rs"]
 mod support;
@@ -14,6 +15,7 @@ mod last;
 mod notify;
 mod operate;
 mod protocol;
+mod reload;
 mod why;
 
 use std::process::ExitCode;
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     tests.extend(control::tests());
     tests.extend(operate::tests());
     tests.extend(why::tests());
+    tests.extend(reload::tests());
     tests.extend(last::tests());
     runner::run(tests, AT_ONCE, include_str!("../policy/skips"))
 }

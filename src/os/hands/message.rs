@@ -159,7 +159,11 @@ fn message(request: &Request, sequence: u32) -> NetlinkMessage<RouteNetlinkMessa
         index: request.link.0,
         ..AddressHeader::default()
     };
-    address.attributes = vec![AddressAttribute::Local(what.cidr.addr)];
+    // Without IFA_ADDRESS the kernel would not look at the prefix length of what it removes.
+    address.attributes = vec![
+        AddressAttribute::Local(what.cidr.addr),
+        AddressAttribute::Address(what.cidr.addr),
+    ];
     let inner = match request.change {
         Change::Add => {
             header.flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL;
@@ -175,7 +179,6 @@ fn message(request: &Request, sequence: u32) -> NetlinkMessage<RouteNetlinkMessa
 }
 
 fn options(what: &VirtualAddress, into: &mut Vec<AddressAttribute>) {
-    into.push(AddressAttribute::Address(what.cidr.addr));
     let mut flags = AddressFlags::empty();
     if what.cidr.addr.is_ipv6() && !what.dad {
         flags |= AddressFlags::Nodad;
@@ -229,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removal_names_the_address_alone() {
+    fn a_removal_names_the_address_and_its_prefix_length_alone() {
         let mut what = VirtualAddress::plain(Cidr::host(IpAddr::from([0; 16])));
         what.preferred_lft = Some(0);
         let request = Request {
@@ -244,9 +247,14 @@ mod tests {
         else {
             panic!("not a removal");
         };
+        let address = IpAddr::from([0; 16]);
         assert_eq!(
             message.attributes,
-            [AddressAttribute::Local(IpAddr::from([0; 16]))]
+            [
+                AddressAttribute::Local(address),
+                AddressAttribute::Address(address)
+            ]
         );
+        assert_eq!(message.header.prefix_len, 128);
     }
 }

@@ -526,6 +526,39 @@ fn a_socket_that_is_not_ours_to_use_exits_4_and_names_the_group() {
     assert!(said.contains("member of group"), "{said}");
 }
 
+#[test]
+fn run_with_a_folder_that_is_not_ours_exits_4_and_says_what_to_do() {
+    let (dir, _) = file(GOOD);
+    let ours = dir.path();
+    // Somebody else's from here on, or nobody's.
+    fs::create_dir(ours.join("state")).expect("made");
+    let copy = ours.join("mainstay");
+    fs::copy(env!("CARGO_BIN_EXE_mainstay"), &copy).expect("copied");
+    for folder in [ours.to_owned(), ours.join("below")] {
+        fs::set_permissions(ours, Permissions::from_mode(0o555)).expect("closed");
+        let mut command = if nix::unistd::geteuid().is_root() {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+            command.arg(&copy);
+            command
+        } else {
+            Command::new(&copy)
+        };
+        let output = command
+            .arg("run")
+            .arg("--file")
+            .arg(ours.join("test.conf"))
+            .arg("--runtime-dir")
+            .arg(&folder)
+            .output()
+            .expect("it starts");
+        fs::set_permissions(ours, Permissions::from_mode(0o755)).expect("opened");
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{said}");
+        assert!(said.contains("run as root"), "{said}");
+    }
+}
+
 const GOOD: &str = "\
 vrrp_instance VI_1 {
     interface eth0

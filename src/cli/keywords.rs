@@ -61,13 +61,13 @@ pub(super) fn markdown() -> String {
     for row in shown() {
         if within != Some(row.within) {
             within = Some(row.within);
-            let place = row.within.name();
-            let title = match row.within {
-                Within::AddressWord => "After an address",
-                Within::PeerWord => "After a peer",
-                Within::TrackWord => "After something tracked",
-                _ => place,
-            };
+            let options = [
+                (Within::AddressWord, "After an address"),
+                (Within::PeerWord, "After a peer"),
+                (Within::TrackWord, "After something tracked"),
+            ];
+            let after = options.iter().find(|(within, _)| *within == row.within);
+            let title = after.map_or(row.within.name(), |(_, title)| title);
             out.push_str(&format!("\n## {title}\n\n| keyword | | |\n|---|---|---|\n"));
         }
         let (state, why) = status(row);

@@ -1,5 +1,6 @@
 //! What holds for every keyword alike: known or not, how many words, what becomes of it here.
 
+use super::aside;
 use super::block::Node;
 use super::diag::{Diagnostic, Diags};
 use super::keywords::{self, Keyword, MANY, Status, Within};
@@ -47,6 +48,7 @@ impl Audit {
                 continue;
             };
             words(node, row, diags);
+            aside::check(node, row, diags);
             let once = row.block.is_none()
                 && !row.command
                 && matches!(within, Within::Instance | Within::Script);

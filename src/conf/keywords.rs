@@ -530,7 +530,7 @@ const TABLE: &[Keyword] = &[
     key(W::Instance, "notify_priority_changes", 0, 1, ASIDE),
     key(W::Instance, "smtp_alert", 0, 1, ASIDE),
     key(W::Instance, "kernel_rx_buf_size", 1, 1, ASIDE),
-    key(W::Instance, "debug", 0, 1, DEVELOPERS),
+    key(W::Instance, "debug", 1, 1, DEVELOPERS),
     key(W::Instance, "lvs_sync_daemon_interface", 1, 1, Lvs),
     key(W::Instance, "vip_mismatch", 1, 1, Acted),
     key(W::Instance, "track_handover", 1, 1, Acted),

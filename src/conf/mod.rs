@@ -1,15 +1,16 @@
 //! Text to settings: the keepalived language, with a diagnostic for everything that is not understood.
 //!
-//! TOML becomes the same tree in [`toml`], and [`write`](mod@write) turns settings into either language.
+//! TOML becomes the same tree in `toml`; [`write`](mod@write) turns settings into either language.
 //!
 //! The way of a word: [`source`] knows where each byte stands; `reader` follows includes, conditions,
 //! variables and loops; `lexer` makes words and braces; `block` makes a tree; `audit` holds it against
 //! the table in [`keywords`]; `global`, `script`, `tracked`, `router`, `address`, `notify` and `track` read
-//! values; `settle` makes an instance that can run; `group` folds sync groups into their members; `check`
-//! looks at all of them together; [`places`] remembers where it all stands. Nothing here knows a socket,
-//! an interface or a user; only [`source`] opens files.
+//! values; `settle` makes an instance that can run; `group` and `weights` fold sync groups into their
+//! members; `check` looks at all of them together; [`places`] remembers where it all
+//! stands. Nothing here knows a socket, an interface or a user; only [`source`] opens files.
 
 mod address;
+mod aside;
 mod audit;
 mod block;
 mod check;
@@ -33,6 +34,7 @@ mod track;
 mod tracked;
 mod value;
 mod vars;
+mod weights;
 pub mod write;
 
 pub use convert::{Converted, convert};
@@ -286,7 +288,7 @@ fn routers(
     global: &global::Global,
     trackers: &mut track::Trackers,
     diags: &mut Diags,
-) -> Vec<group::Placed> {
+) -> Vec<weights::Placed> {
     let mut routers = Vec::new();
     let mut names: HashMap<&str, Span> = HashMap::new();
     let mut taken = check::Taken::default();
@@ -306,12 +308,12 @@ fn routers(
         if let Some(settings) = settle::settle(draft, tracked, global, diags)
             && taken.take(&settings, place, diags)
         {
-            let mut placed = group::Placed {
+            let mut placed = weights::Placed {
                 settings,
                 span: name.span,
                 lists,
             };
-            group::drop_implied(&mut placed, diags);
+            weights::drop_own(&mut placed, diags);
             routers.push(placed);
         }
     }

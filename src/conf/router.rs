@@ -308,6 +308,7 @@ impl Draft {
                 self.expired = Some((Priority::contender(254), word.span));
             }
             "check_unicast_src" => {
+                self.unicast.get_or_insert(word.span);
                 self.check_unicast_src = read().map(|b| b.0).or(self.check_unicast_src);
             }
             "v3_checksum_as_v2" => {

@@ -53,6 +53,8 @@ pub struct Engine {
     pub(super) virtuals: HashMap<IpAddr, Vec<RouterId>>,
     index: HashMap<(LinkId, Family, Vrid), Vec<RouterId>>,
     open: HashSet<(LinkId, Family)>,
+    /// Of those, the ones that could not be opened: deaf and dumb, so nobody may serve there.
+    pub(super) deaf: HashSet<(LinkId, Family)>,
     links_moved: bool,
     pub(super) links: Links,
     timers: Timers,
@@ -93,6 +95,7 @@ impl Engine {
             virtuals: HashMap::new(),
             index: HashMap::new(),
             open: HashSet::new(),
+            deaf: HashSet::new(),
             links_moved: false,
             links: Links::default(),
             timers: Timers::default(),
@@ -127,6 +130,7 @@ impl Engine {
                 return;
             }
             Input::Backlog(link) => self.links.backlog(link),
+            Input::Socket { link, family, open } => self.see_socket(link, family, open),
             Input::Tick => self.tick(now, out),
             Input::Link(seen) => self.see_link(now, &seen),
             Input::Address(seen) => self.see_address(now, &seen, out),
@@ -348,6 +352,19 @@ impl Engine {
                     router.announce_again(now);
                 }
             }
+        }
+    }
+
+    fn see_socket(&mut self, link: LinkId, family: Family, open: bool) {
+        let key = (link, family);
+        let news = if open {
+            self.deaf.remove(&key)
+        } else {
+            self.open.contains(&key) && self.deaf.insert(key)
+        };
+        let name = self.links.get(link).map(|l| l.name.clone());
+        if let Some(name) = name.filter(|_| news) {
+            self.mark_interface(&name);
         }
     }
 
@@ -665,6 +682,7 @@ impl Engine {
         for (link, family) in open {
             out.push(Action::Open { link, family });
         }
+        self.deaf.retain(|key| wanted.contains(key));
         self.open = wanted;
     }
 

@@ -52,6 +52,11 @@ impl Engine {
                         link: s.interface.clone(),
                     });
                 }
+                if self.deaf.contains(&(l.id, s.family)) {
+                    faults.push(Why::NoSocket {
+                        link: s.interface.clone(),
+                    });
+                }
                 if source.is_none() {
                     let is_virtual =
                         |a| self.virtuals.contains_key(&a) || self.requests.is_leaving(a);
@@ -131,7 +136,7 @@ impl Engine {
                 if up.is_none() {
                     pending = true;
                 } else {
-                    let verdict = tracker.last().map(|(verdict, _)| verdict);
+                    let verdict = tracker.felled();
                     faults.push(Why::CheckFailed {
                         check: track.check.clone(),
                         verdict,

@@ -2,7 +2,7 @@
 
 use crate::core::plan::Plan;
 use crate::model::addr::Cidr;
-use crate::model::ids::{ActionId, CheckId, LinkId, RunId};
+use crate::model::ids::{ActionId, CheckId, Family, LinkId, RunId};
 use crate::model::order::{Order, StopKind};
 use crate::model::seen::{AddressSeen, LinkSeen, TrackedSeen, Verdict};
 use crate::wire::advert::Datagram;
@@ -25,6 +25,15 @@ pub enum Input<'a> {
     Datagram(Datagram<'a>),
     /// More packets wait on this link than were read; the next Tick believes no silence there.
     Backlog(LinkId),
+    /// A socket that was asked for could not be opened, or could be at last.
+    Socket {
+        /// On which link.
+        link: LinkId,
+        /// For which family.
+        family: Family,
+        /// Whether there is one.
+        open: bool,
+    },
     /// Time passed.
     Tick,
     /// The kernel says of a link.

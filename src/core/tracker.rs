@@ -126,6 +126,8 @@ pub struct Tracker {
     /// How the last run ended, when, and what it said.
     last: Option<(Verdict, Instant)>,
     stderr: Arc<str>,
+    /// The result that took it down.
+    felled: Option<Verdict>,
     runs: u64,
     failures: u64,
     /// Runs in a row that said the same as the last one.
@@ -152,6 +154,7 @@ impl Tracker {
             next_at: now,
             last: None,
             stderr: Arc::from(""),
+            felled: None,
             runs: 0,
             failures: 0,
             streak: 0,
@@ -202,6 +205,11 @@ impl Tracker {
     /// Its health.
     pub const fn health(&self) -> Health {
         self.health
+    }
+
+    /// The result that took it down; `None` while up, and for `init_fail` before any.
+    pub const fn felled(&self) -> Option<Verdict> {
+        self.felled
     }
 
     /// How the last run ended.
@@ -409,6 +417,7 @@ impl Tracker {
             return (self.streak == 2).then_some(Edge::Confirmed);
         }
         let up = after == Some(true);
+        self.felled = (!up).then_some(verdict);
         let stderr = if success {
             Arc::from("")
         } else {

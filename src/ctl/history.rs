@@ -190,6 +190,7 @@ pub fn sentence(event: &Event) -> String {
         "no_address" => {
             format!("Interface {interface} has no address that adverts could come from.")
         }
+        "no_socket" => format!("No socket for adverts could be opened on interface {interface}."),
         "vip_refused" => format!("The kernel refused {address}{}.", errno(e)),
         "vip_lost" => format!(
             "Somebody keeps removing {address}; it was put back {} times.",
@@ -443,6 +444,7 @@ pub(in crate::ctl) mod tests {
             Why::LinkUp { link: name() },
             Why::LinkAbsent { link: name() },
             Why::NoAddress { link: name() },
+            Why::NoSocket { link: name() },
             Why::FileFault {
                 file: name(),
                 value: 4,

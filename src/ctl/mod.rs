@@ -5,9 +5,12 @@
 //! it never learns of the engine. [`client`], [`render`], [`history`] and [`explain`] belong to
 //! the command line.
 
+pub mod asked;
 pub mod client;
 pub mod explain;
 pub mod frame;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod history;
 pub mod interface;
 pub mod neighbours;

@@ -52,7 +52,8 @@ impl Chronicle {
     /// Whether the last thing an earlier run recorded was its end; `None` if there was no run.
     pub(super) fn ended_well(&self) -> Option<bool> {
         let last = self.journal().select(&Filter::default(), 1, false);
-        last.first().map(|event| event.kind == "stopped")
+        last.first()
+            .map(|event| matches!(&*event.kind, "stopped" | "broken"))
     }
 
     /// Events that the file lacks.

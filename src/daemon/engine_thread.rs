@@ -186,10 +186,9 @@ impl Thread {
     fn run(&mut self, answers: &Bell, bridge: &mut EngineEnd) -> Result<(), String> {
         let mut ready: Vec<u64> = Vec::with_capacity(64);
         loop {
-            let deadline = match (self.engine.next_deadline(), self.stop_by) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
+            let others = [self.stop_by, self.performer.retry_at()];
+            let deadline = self.engine.next_deadline();
+            let deadline = others.into_iter().flatten().chain(deadline).min();
             self.poller
                 .arm(deadline)
                 .map_err(|e| format!("cannot arm the timer: {e}"))?;
@@ -209,6 +208,7 @@ impl Thread {
             if talked {
                 self.listen(answers, bridge)?;
             }
+            self.performer.retry(clock::now(), &self.poller, bridge);
             self.engine
                 .handle(clock::now(), Input::Tick, &mut self.actions);
             self.act(bridge);
@@ -390,6 +390,13 @@ impl Thread {
             &mut self.hands,
             bridge,
         );
+        if !self.performer.sockets.is_empty() {
+            for (link, family, open) in std::mem::take(&mut self.performer.sockets) {
+                let input = Input::Socket { link, family, open };
+                self.engine.handle(clock::now(), input, &mut self.actions);
+            }
+            self.act(bridge);
+        }
         bridge.flush();
     }
 }

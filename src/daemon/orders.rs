@@ -126,13 +126,14 @@ impl Service {
             service.answer(batch, instance, &outcome, Duration::ZERO);
             service.record_order(instance, what, Some(by), Some(&outcome), None);
         };
-        if self
-            .orders
-            .pending
-            .values()
-            .any(|p| p.instance == *instance)
-        {
-            return refuse(self, "another order for it is under way".to_owned());
+        for pending in self.orders.pending.values_mut() {
+            if pending.instance == *instance {
+                // What is under way can be called off, and nothing else.
+                if what != Asked::Undrain || pending.what == Asked::Undrain {
+                    return refuse(self, "another order for it is under way".to_owned());
+                }
+                pending.before = None;
+            }
         }
         let state_dir = self.options.state_dir.display().to_string();
         let before = match &wish {

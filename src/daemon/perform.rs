@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// The same send error on the same link is told once in so long.
 const QUIET: Duration = Duration::from_secs(60);
+/// Sockets that could not be opened are tried again after so long.
+const AGAIN: Duration = Duration::from_secs(5);
 /// RFC 8200 §5.
 const LEAST_MTU_V6: u32 = 1280;
 /// Tokens of sockets begin here; below are the loop's own.
@@ -46,6 +48,10 @@ pub(super) struct Performer {
     announcers: HashMap<LinkId, Announcer>,
     /// Sockets wanted that could not be opened yet.
     wanted: Vec<(LinkId, Family)>,
+    /// When they are tried again.
+    again_at: Option<Instant>,
+    /// What the engine does not know yet of sockets that failed, and of those opened after all.
+    pub(super) sockets: Vec<(LinkId, Family, bool)>,
     names: HashMap<LinkId, Arc<str>>,
     mtus: HashMap<LinkId, u32>,
     used: Vec<usize>,
@@ -62,6 +68,8 @@ impl Performer {
             by_link: HashMap::new(),
             announcers: HashMap::new(),
             wanted: Vec::new(),
+            again_at: None,
+            sockets: Vec::new(),
             names: HashMap::new(),
             mtus: HashMap::new(),
             used: Vec::with_capacity(16),
@@ -102,11 +110,30 @@ impl Performer {
                 self.announcers.remove(&link);
             }
         }
-        let (again, rest) = self.wanted.drain(..).partition(|(l, _)| *l == link);
+        self.try_again(poller, bridge, |l| l == link);
+    }
+
+    /// When [`Performer::retry`] has something to do.
+    pub(super) const fn retry_at(&self) -> Option<Instant> {
+        self.again_at
+    }
+
+    /// Tries sockets again that failed, whatever it was.
+    pub(super) fn retry(&mut self, now: Instant, poller: &Poller, bridge: &mut EngineEnd) {
+        if self.again_at.is_some_and(|at| now >= at) {
+            self.again_at = None;
+            self.try_again(poller, bridge, |_| true);
+        }
+    }
+
+    fn try_again(&mut self, poller: &Poller, bridge: &mut EngineEnd, on: impl Fn(LinkId) -> bool) {
+        let (again, rest): (Vec<_>, _) = self.wanted.drain(..).partition(|(l, _)| on(*l));
         self.wanted = rest;
-        let again: Vec<(LinkId, Family)> = again;
         for (link, family) in again {
             self.open(link, family, poller, bridge);
+            if self.by_link.contains_key(&(link, family)) {
+                self.sockets.push((link, family, true));
+            }
         }
     }
 
@@ -286,8 +313,10 @@ impl Performer {
             }
             Err(error) => {
                 self.wanted.push((link, family));
-                let text = Arc::from(error);
-                tell(clock::now(), text, bridge);
+                self.sockets.push((link, family, false));
+                let now = clock::now();
+                self.again_at = Some(now + AGAIN);
+                tell(now, Arc::from(error), bridge);
             }
         }
     }

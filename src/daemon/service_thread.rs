@@ -94,6 +94,7 @@ impl Service {
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Vec::with_capacity(64);
         let mut drain = [0u8; 64];
+        let mut engine_lives = true;
         loop {
             let pause = self.notify.next_deadline().map(|at| at.since(clock::now()));
             let has_runner = self.runner.is_some();
@@ -101,7 +102,9 @@ impl Service {
             let absence = self.runner_at.since(clock::now());
             tokio::select! {
                 biased;
-                _ = bell.read(&mut drain) => {
+                rung = bell.read(&mut drain), if engine_lives => {
+                    // Its end would be read again and again, and nobody else would have a turn.
+                    engine_lives = matches!(rung, Ok(1..));
                     self.engine.take(&mut heard);
                     for message in heard.drain(..) {
                         self.take(message);

@@ -228,16 +228,34 @@ fn make_dir(dir: &Path) -> Result<(), Failure> {
         };
         Failure {
             code,
-            text: format!("{}: cannot create the directory: {e}", dir.display()),
+            text: format!(
+                "{}: cannot create the directory: {e}{}",
+                dir.display(),
+                way_out(&e)
+            ),
         }
     })
+}
+
+/// What to do about a folder that is not ours to write.
+fn way_out(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        "; run as root, or choose others by --runtime-dir and --state-dir"
+    } else {
+        ""
+    }
 }
 
 /// One daemon for each runtime directory.
 fn lock(dir: &Path) -> Result<Flock<File>, Failure> {
     let path = dir.join("lock");
-    let fail = |e: &dyn std::fmt::Display| {
-        Failure::runtime(format!("{}: cannot lock: {e}", path.display()))
+    let fail = |e: &io::Error| Failure {
+        code: if e.kind() == io::ErrorKind::PermissionDenied {
+            code::PERMISSION
+        } else {
+            code::RUNTIME
+        },
+        text: format!("{}: cannot lock: {e}{}", path.display(), way_out(e)),
     };
     let file = File::options()
         .create(true)
@@ -247,7 +265,7 @@ fn lock(dir: &Path) -> Result<Flock<File>, Failure> {
         .map_err(|e| fail(&e))?;
     let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
         if errno != Errno::EWOULDBLOCK {
-            return fail(&errno);
+            return fail(&errno.into());
         }
         Failure {
             code: code::RUNNING,

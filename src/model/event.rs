@@ -430,6 +430,7 @@ fn of_why(why: &Why) -> Evidence {
         Why::LinkDown { link }
         | Why::LinkAbsent { link }
         | Why::NoAddress { link }
+        | Why::NoSocket { link }
         | Why::LinkUp { link } => e.interface = Some(link.clone()),
         Why::FileFault { file, value } => {
             e.tracker = Some(file.clone());

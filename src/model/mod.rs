@@ -13,3 +13,4 @@ pub mod seen;
 pub mod settings;
 pub mod time;
 pub mod view;
+pub mod why;

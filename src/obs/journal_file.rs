@@ -85,11 +85,7 @@ impl Writer {
     /// Opens the file for appending and starts the thread.
     pub(super) fn start(dir: &Path, keep: usize, lines: usize) -> io::Result<Self> {
         let path = dir.join(NAME);
-        let mut file = append(&path)?;
-        if !ends_a_line(&path)? {
-            // A torn line must not swallow the next one.
-            file.write_all(b"\n")?;
-        }
+        let file = append(&path)?;
         let bytes = file.metadata()?.len();
         let (queue, lines_of) = sync_channel::<Vec<u8>>(WAITING);
         let (end, ended) = sync_channel(1);
@@ -150,12 +146,18 @@ impl Drop for Writer {
     }
 }
 
+/// Opens the file at its end, and at the beginning of a line.
 fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
+    let mut file = OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o640)
-        .open(path)
+        .open(path)?;
+    if !ends_a_line(path)? {
+        // A torn line must not swallow the next one.
+        file.write_all(b"\n")?;
+    }
+    Ok(file)
 }
 
 fn ends_a_line(path: &Path) -> io::Result<bool> {
@@ -209,8 +211,10 @@ impl Worker {
         self.lines += lines;
         self.bytes += batch.len() as u64;
         if self.lines > self.keep.saturating_mul(2) || self.bytes > LARGEST {
-            // If it cannot be compacted now, the next line tries again.
-            let _ = self.compact();
+            // If it cannot be compacted now, the next line tries again; perhaps somebody removed it.
+            if self.compact().is_err() {
+                self.file = None;
+            }
         }
     }
 
@@ -297,6 +301,24 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_somebody_removed_comes_back() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join(NAME);
+        let mut writer = Writer::start(dir.path(), 2, 0).expect("a thread");
+        writer.append(&event(1));
+        while load(dir.path(), 2).is_ok_and(|l| l.events.is_empty()) {
+            std::thread::yield_now();
+        }
+        fs::remove_file(&path).expect("removed");
+        for seq in 2..=40 {
+            writer.append(&event(seq));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        drop(writer);
+        assert_eq!(numbers(dir.path(), 2).last().copied(), Some(40));
+    }
+
+    #[test]
     fn garbage_is_left_out_and_never_a_death() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join(NAME);
@@ -317,6 +339,27 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         write(dir.path(), 10, [3, 2, 3, 4].into_iter());
         assert_eq!(numbers(dir.path(), 10), [3, 4]);
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn a_file_torn_anywhere_loses_nothing_before_the_tear(cut: proptest::sample::Index) {
+            let dir = tempfile::tempdir().expect("a folder");
+            write(dir.path(), 10, 1..=5);
+            let path = dir.path().join(NAME);
+            let text = fs::read(&path).expect("a file");
+            let cut = cut.index(text.len());
+            fs::write(&path, &text[..cut]).expect("written");
+            let whole = text[..cut].iter().filter(|byte| **byte == b'\n').count() as u64;
+            let mut left = numbers(dir.path(), 10);
+            // A line that lacks only its end is whole.
+            left.truncate(usize::try_from(whole).expect("few"));
+            proptest::prop_assert_eq!(left, (1..=whole).collect::<Vec<u64>>());
+            write(dir.path(), 10, 9..=9);
+            proptest::prop_assert_eq!(numbers(dir.path(), 10).last().copied(), Some(9));
+        }
     }
 
     #[test]

@@ -113,6 +113,20 @@ impl Timeline {
         })
     }
 
+    /// Everything else the log was told so far: when, by which host, what.
+    pub fn notices(&self) -> impl Iterator<Item = (Instant, usize, &Notice)> {
+        self.lines.iter().filter_map(|line| match &line.entry {
+            Entry::Told(notice) => Some((line.at, line.host?, &**notice)),
+            Entry::Entered { .. }
+            | Entry::Advert { .. }
+            | Entry::Announced(_)
+            | Entry::Address(..)
+            | Entry::Refused(..)
+            | Entry::Ran(..)
+            | Entry::Scene(_) => None,
+        })
+    }
+
     /// Every announcement of an address so far: when, by which host, of what.
     pub fn announcements(&self) -> impl Iterator<Item = (Instant, usize, IpAddr)> {
         self.lines.iter().filter_map(|line| match line.entry {

@@ -310,10 +310,11 @@ fn process() -> impl Strategy<Value = ProcessTrackSettings> {
     )
         .prop_map(
             |((name, process, params), (matching, full), (weight, reverse), quorum, delays)| {
-                let matching = match matching {
-                    // Parameters that are given are compared.
-                    ParamMatch::None if !params.is_empty() => ParamMatch::Exact,
-                    way => way,
+                // Parameters that are given are compared.
+                let matching = if matching == ParamMatch::None && !params.is_empty() {
+                    ParamMatch::Exact
+                } else {
+                    matching
                 };
                 let (least, most) = match quorum {
                     (_, Some(0)) => (0, Some(0)),
@@ -540,10 +541,7 @@ fn router() -> impl Strategy<Value = Raw> {
                         track_links: Vec::new(),
                         track_files: Vec::new(),
                         track_processes: Vec::new(),
-                        handover: match rest.1 {
-                            _ if strict => Handover::Off,
-                            given => given,
-                        },
+                        handover: if strict { Handover::Off } else { rest.1 },
                         notify: rest.0,
                     };
                     Raw { router, choices }

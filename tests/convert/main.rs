@@ -70,3 +70,49 @@ proptest! {
         there_and_back(&settings, Form::Toml)?;
     }
 }
+
+/// Mutilates a text: cuts, doubles and puts in pieces.
+fn mutilated(text: &str, cuts: &[(proptest::sample::Index, u8, char)]) -> String {
+    let mut chars: Vec<char> = text.chars().collect();
+    for (place, what, sign) in cuts {
+        let at = place.index(chars.len() + 1);
+        let end = (at + usize::from(*what % 8)).min(chars.len());
+        match what % 3 {
+            0 => drop(chars.drain(at..end)),
+            1 => chars.insert(at, *sign),
+            _ => {
+                let piece: Vec<char> = chars[at..end].to_vec();
+                chars.splice(end..end, piece);
+            }
+        }
+    }
+    chars.into_iter().collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever stands in a file, every finding points into it.
+    #[test]
+    fn findings_of_broken_toml_stay_inside_the_file(
+        settings in generate::settings(),
+        cuts in proptest::collection::vec(
+            (any::<proptest::sample::Index>(), any::<u8>(), proptest::sample::select("\"'[]{}=.#\n\\\u{e4}0".chars().collect::<Vec<_>>())),
+            1..12,
+        ),
+    ) {
+        let text = write(&settings, Form::Toml).expect("all of it can be written");
+        let text = mutilated(&text, &cuts);
+        let loaded = read(Form::Toml, &text);
+        for found in &loaded.diagnostics {
+            let spans = [Some(found.span), found.related.map(|(span, _)| span)];
+            for span in spans.into_iter().flatten() {
+                let end = (span.at + span.len) as usize;
+                prop_assert!(end <= text.len(), "{}: {:?}", found.text, span);
+                prop_assert!(text.is_char_boundary(span.at as usize), "{}: {:?}", found.text, span);
+                prop_assert!(text.is_char_boundary(end), "{}: {:?}", found.text, span);
+            }
+        }
+        conf::render(&loaded.diagnostics, &loaded.sources, false);
+    }
+}

@@ -1,4 +1,5 @@
 //! Elections between simulated hosts: named scenarios one by one, and thousands of random ones.
+#![allow(clippy::disallowed_methods, clippy::wildcard_enum_match_arm)] // tests may read clocks
 
 mod groups;
 mod handover;
@@ -8,6 +9,7 @@ mod scripts;
 mod stalls;
 mod surroundings;
 mod takeover;
+mod what_if;
 
 use mainstay::core::action::Change;
 use mainstay::model::ids::{Family, LinkId};

@@ -210,7 +210,11 @@ fn a_hanging_script_fails_at_its_timeout() {
     let (dir, flag) = flag();
     let file = script(
         &dir.path().join("hang"),
-        &format!("[ -e {} ] && exec sleep 98701\nexit 0", flag.display()),
+        &format!(
+            "[ -e {} ] && exec {}\nexit 0",
+            flag.display(),
+            mark("98701")
+        ),
     );
     let conf = tracking(file.to_str().unwrap(), "    interval 1\n    timeout 1");
     let mut p = pair_of(Mainstay, Mainstay, conf, Instance::v3(100));
@@ -222,9 +226,14 @@ fn a_hanging_script_fails_at_its_timeout() {
     p.returned();
     p.r1.term();
     assert!(
-        with_mark("sleep 98701").is_empty(),
+        with_mark(&mark("98701")).is_empty(),
         "a script outlived the daemon"
     );
+}
+
+/// A command that no other run of these tests has.
+fn mark(number: &str) -> String {
+    format!("sleep {number}.{}", std::process::id())
 }
 
 fn a_script_that_forks_and_ignores_term_leaves_nothing_behind() {
@@ -233,8 +242,9 @@ fn a_script_that_forks_and_ignores_term_leaves_nothing_behind() {
     let file = script(
         &dir.path().join("stubborn"),
         &format!(
-            "[ -e {} ] || exit 0\ntrap '' TERM\nsleep 98702 &\nsleep 98702 &\nwait\nsleep 98702",
-            flag.display()
+            "[ -e {} ] || exit 0\ntrap '' TERM\n{sleep} &\n{sleep} &\nwait\n{sleep}",
+            flag.display(),
+            sleep = mark("98702"),
         ),
     );
     let conf = tracking(file.to_str().unwrap(), "    interval 1\n    timeout 1");
@@ -244,13 +254,13 @@ fn a_script_that_forks_and_ignores_term_leaves_nothing_behind() {
     // Several runs: each must be gone, children and all, before the next one starts.
     for _ in 0..40 {
         watch(secs(0.1));
-        let alive = with_mark("sleep 98702").len();
+        let alive = with_mark(&mark("98702")).len();
         assert!(alive <= 2, "{alive} children of scripts at once");
     }
     std::fs::remove_file(&flag).unwrap();
     p.returned();
     wait_until("no child left", secs(3.0), || {
-        with_mark("sleep 98702").is_empty()
+        with_mark(&mark("98702")).is_empty()
     });
     p.r1.term();
 }

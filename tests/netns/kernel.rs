@@ -19,6 +19,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_missing_interface_is_fault_until_it_appears,
         an_interface_made_anew_costs_no_descriptor,
         an_ipv6_backup_hears_again_after_an_mtu_without_ipv6,
+        a_router_without_a_socket_serves_nobody_until_it_has_one,
         addresses_carry_what_the_file_says,
         excluded_addresses_are_installed_but_not_advertised,
         a_backup_replaces_a_crashed_keepalived_on_its_own_host,
@@ -184,6 +185,25 @@ fn an_ipv6_backup_hears_again_after_an_mtu_without_ipv6() {
     lab.host(2).ns.ip("link set eth0 mtu 1500\n");
     r2.wait_state("VI_1", "BACKUP", 8.0);
     lab.only(1, 51, 4.0);
+}
+
+fn a_router_without_a_socket_serves_nobody_until_it_has_one() {
+    need_root();
+    let lab = Lab::new(2);
+    let _r1 = lab.start(1, Mainstay, &Conf::one(Instance::v3(200)));
+    lab.settle(1, 51, 0.6, 10.0);
+    // The kernel refuses to join any group.
+    lab.host(2).ns.sysctl("ipv4/igmp_max_memberships", "0");
+    let r2 = lab.start(2, Mainstay, &Conf::one(Instance::v3(100)));
+    let seen = r2.wait_state("VI_1", "FAULT", 3.0);
+    assert_eq!(seen["cause"], "no_socket", "{seen}");
+    watch(secs(2.0));
+    assert!(!lab.host(2).has(VIP), "deaf and serving");
+    lab.host(2).ns.sysctl("ipv4/igmp_max_memberships", "20");
+    r2.wait_state("VI_1", "BACKUP", 8.0);
+    lab.only(1, 51, 2.0);
+    let seen = r2.instance("VI_1").expect("r2 answers");
+    assert_eq!(seen["counters"]["become_master"], 0, "{seen}");
 }
 
 fn addresses_carry_what_the_file_says() {

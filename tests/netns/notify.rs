@@ -4,14 +4,18 @@ use crate::failures::script;
 use crate::support::conf::{Conf, Instance};
 use crate::support::daemon::Kind::Mainstay;
 use crate::support::lab::Lab;
+use crate::support::proc::with_mark;
 use crate::support::runner::Test;
 use crate::support::{secs, wait_until, watch};
 use crate::{need_root, tests};
+use std::time::Instant;
 
 pub(crate) fn tests() -> Vec<Test> {
     tests![
         notify_scripts_come_with_keepalived_s_words_in_order,
         notify_scripts_never_overlap_and_the_last_state_is_told,
+        a_stop_ends_with_its_last_notify_script,
+        a_hanging_notify_script_leaves_time_for_the_stop,
     ]
 }
 
@@ -102,4 +106,40 @@ fn notify_scripts_never_overlap_and_the_last_state_is_told() {
     assert!(!text().contains("OVERLAP"), "two at once:\n{}", text());
     watch(secs(1.0));
     assert_eq!(text().lines().last(), Some("MASTER"), "{}", text());
+}
+
+/// Stops a master whose notify script does `body` and then says its state; how long that took, and
+/// what was said.
+fn stopped(body: &str) -> (f64, String) {
+    need_root();
+    let dir = tempfile::tempdir().unwrap();
+    let told = dir.path().join("told");
+    let file = script(
+        &dir.path().join("tell"),
+        &format!("{body}\necho \"$3\" >> {}", told.display()),
+    );
+    let lab = Lab::new(1);
+    let instance = Instance::v3(100).with(&format!("notify {}", file.display()));
+    let mut r1 = lab.start(1, Mainstay, &Conf::one(instance));
+    r1.wait_state("VI_1", "MASTER", 8.0);
+    watch(secs(1.5));
+    let begun = Instant::now();
+    r1.term();
+    let took = begun.elapsed().as_secs_f64();
+    (took, std::fs::read_to_string(&told).unwrap_or_default())
+}
+
+fn a_stop_ends_with_its_last_notify_script() {
+    let (took, told) = stopped("sleep 0.6");
+    assert_eq!(told.lines().last(), Some("STOP"), "{told}");
+    assert!(took < 4.0, "the stop took {took:.1} s");
+}
+
+fn a_hanging_notify_script_leaves_time_for_the_stop() {
+    let (took, told) = stopped("[ \"$3\" = STOP ] || sleep 98704");
+    assert_eq!(told, "STOP\n");
+    assert!(took < 8.0, "the stop took {took:.1} s");
+    wait_until("no script left", secs(3.0), || {
+        with_mark("sleep 98704").is_empty()
+    });
 }

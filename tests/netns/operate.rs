@@ -26,6 +26,7 @@ pub(crate) fn tests() -> Vec<Test> {
         foreign_routers_are_neighbours,
         events_go_on_counting_over_a_kill_and_followers_stay,
         the_log_level_changes_while_it_runs,
+        notify_results_are_events_and_status_waits,
     ]
 }
 
@@ -459,4 +460,32 @@ fn the_log_level_changes_while_it_runs() {
     does(&r1, &["reload"], 2);
     r1.wait_log("reload refused", 2.0);
     r1.wait_log("log level is info again", 4.0);
+}
+
+fn notify_results_are_events_and_status_waits() {
+    need_root();
+    let lab = Lab::new(1);
+    let told = Instance::v3(100).with(
+        "notify_master \"/bin/sh -c 'echo cannot reach the switch >&2; exit 5'\"\n\
+         notify_backup /bin/true",
+    );
+    let r1 = lab.start(1, Mainstay, &Conf::one(told));
+    // From before the socket is there.
+    does(
+        &r1,
+        &["status", "VI_1", "--wait", "MASTER", "--timeout", "10s"],
+        0,
+    );
+    let late = does(&r1, &["status", "--wait", "BACKUP", "--timeout", "1s"], 75);
+    assert!(late.err.contains("not BACKUP within 1 s"), "{late}");
+    let failed = wait_for("the result of notify_master", secs(5.0), || {
+        let all = events(&r1, "notify");
+        all.into_iter().find(|e| e["evidence"]["exit"] == 5)
+    });
+    let evidence = &failed["evidence"];
+    assert_eq!(failed["instance"], "VI_1", "{failed}");
+    assert_eq!(evidence["stderr"], "cannot reach the switch", "{failed}");
+    assert_eq!(evidence["reason"], "notify_master MASTER", "{failed}");
+    let good = events(&r1, "notify");
+    assert!(good.iter().any(|e| e["evidence"]["exit"] == 0), "{good:?}");
 }

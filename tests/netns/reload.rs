@@ -85,7 +85,7 @@ impl Many {
     fn conf(&self, n: usize, changed: Option<(usize, u8)>) -> Conf {
         const NAMES: [&str; 4] = ["eth0", "eth1", "eth2", "eth3"];
         let mut instances = Vec::new();
-        for link in 0..self.links {
+        for (link, interface) in NAMES.iter().enumerate().take(self.links) {
             for vrid in 1..=ON_EACH {
                 let priority = if n == 1 { 200 } else { 100 };
                 let more = u8::from(changed == Some((link, vrid)));
@@ -94,7 +94,7 @@ impl Many {
                 one.name = format!("VI_{link}_{vrid}");
                 one.vrid = vrid;
                 one.version = self.version;
-                one.interface = NAMES[link];
+                one.interface = interface;
                 instances.push(one);
             }
         }
@@ -158,7 +158,10 @@ impl Many {
 }
 
 /// The longest gap of each instance on the wire, and the worst of all.
-fn worst_gap(adverts: &BTreeMap<(usize, usize, u8), Vec<(u64, u8)>>) -> (f64, (usize, usize, u8)) {
+/// A virtual router on the wire: sender, link, VRID.
+type OnWire = (usize, usize, u8);
+
+fn worst_gap(adverts: &BTreeMap<OnWire, Vec<(u64, u8)>>) -> (f64, OnWire) {
     let gaps = adverts.iter().flat_map(|(key, times)| {
         let pairs = times.windows(2);
         pairs.map(move |w| ((w[1].0 - w[0].0) as f64 / 1e9, *key))

@@ -1,7 +1,7 @@
 //! What TOML writes where keepalived writes a keyword: the same names but for a few, and typed values.
 //!
 //! There is no second table of keywords: what is not named here follows from its row in
-//! [`keywords`](crate::conf::keywords).
+//! [`keywords`].
 
 use crate::conf::keywords::{self, Keyword, MANY, Status, Within};
 

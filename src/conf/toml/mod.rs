@@ -191,12 +191,14 @@ impl Reader<'_> {
                     continue;
                 }
             };
-            match kinds::kind(row) {
-                Kind::Table(within) if row.min > 0 => {
-                    self.named(row, within, key, value, &mut nodes)
-                }
-                Kind::Table(within) => self.unnamed(row, within, key, value, &mut nodes),
-                _ => nodes.extend(self.keyword(row, key, value, None)),
+            let Kind::Table(within) = kinds::kind(row) else {
+                nodes.extend(self.keyword(row, key, value, None));
+                continue;
+            };
+            if row.min > 0 {
+                self.named(row, within, key, value, &mut nodes);
+            } else {
+                self.unnamed(row, within, key, value, &mut nodes);
             }
         }
         // What instances refer to and what they inherit comes first, wherever it stands.
@@ -219,37 +221,36 @@ impl Reader<'_> {
         nodes: &mut Vec<Node>,
     ) {
         let toml = kinds::key(row);
-        match value.get_ref() {
-            DeValue::Table(table) => {
-                for (name, value) in entries(table) {
-                    let DeValue::Table(body) = value.get_ref() else {
-                        self.wrong(value, name.get_ref(), &format!("a table: [{toml}.NAME]"));
-                        continue;
-                    };
-                    let at = self.at(name);
-                    if let Some(name) = self.plain(name.get_ref(), at) {
-                        nodes.push(self.block(row, within, Some(key), Some(name), body));
-                    }
+        if let Some(table) = value.get_ref().as_table() {
+            for (name, value) in entries(table) {
+                let Some(body) = value.get_ref().as_table() else {
+                    self.wrong(value, name.get_ref(), &format!("a table: [{toml}.NAME]"));
+                    continue;
+                };
+                let at = self.at(name);
+                if let Some(name) = self.plain(name.get_ref(), at) {
+                    nodes.push(self.block(row, within, Some(key), Some(name), body));
                 }
             }
-            DeValue::Array(array) => {
-                for value in array.iter() {
-                    let DeValue::Table(body) = value.get_ref() else {
-                        self.wrong(value, toml, &format!("tables: [[{toml}]]"));
-                        continue;
-                    };
-                    let Some(name) = body.get("name") else {
-                        let at = self.at(value);
-                        let what = format!("this {toml} has no name");
-                        self.say("missing-name", at, what, "add a line: name = \"...\"");
-                        continue;
-                    };
-                    if let Some(name) = self.text("name", name) {
-                        nodes.push(self.block(row, within, Some(key), Some(name), body));
-                    }
-                }
+            return;
+        }
+        let Some(array) = value.get_ref().as_array() else {
+            return self.wrong(value, toml, &format!("tables: [{toml}.NAME]"));
+        };
+        for value in array.iter() {
+            let Some(body) = value.get_ref().as_table() else {
+                self.wrong(value, toml, &format!("tables: [[{toml}]]"));
+                continue;
+            };
+            let Some(name) = body.get("name") else {
+                let at = self.at(value);
+                let what = format!("this {toml} has no name");
+                self.say("missing-name", at, what, "add a line: name = \"...\"");
+                continue;
+            };
+            if let Some(name) = self.text("name", name) {
+                nodes.push(self.block(row, within, Some(key), Some(name), body));
             }
-            _ => self.wrong(value, toml, &format!("tables: [{toml}.NAME]")),
         }
     }
 
@@ -263,19 +264,19 @@ impl Reader<'_> {
         nodes: &mut Vec<Node>,
     ) {
         let toml = kinds::key(row);
-        match value.get_ref() {
-            DeValue::Table(body) => nodes.push(self.block(row, within, Some(key), None, body)),
-            DeValue::Array(array) if row.name != "global_defs" => {
-                for value in array.iter() {
-                    match value.get_ref() {
-                        DeValue::Table(body) => {
-                            nodes.push(self.block(row, within, Some(key), None, body));
-                        }
-                        _ => self.wrong(value, toml, &format!("tables: [[{toml}]]")),
-                    }
-                }
+        if let Some(body) = value.get_ref().as_table() {
+            nodes.push(self.block(row, within, Some(key), None, body));
+            return;
+        }
+        let several = value.get_ref().as_array();
+        let Some(array) = several.filter(|_| row.name != "global_defs") else {
+            return self.wrong(value, toml, &format!("a table: [{toml}]"));
+        };
+        for value in array.iter() {
+            match value.get_ref().as_table() {
+                Some(body) => nodes.push(self.block(row, within, Some(key), None, body)),
+                None => self.wrong(value, toml, &format!("tables: [[{toml}]]")),
             }
-            _ => self.wrong(value, toml, &format!("a table: [{toml}]")),
         }
     }
 
@@ -325,19 +326,19 @@ impl Reader<'_> {
         let at = self.at(key);
         let mut words = vec![self.word(row.name, at)];
         let mut block = None;
-        match kinds::kind(row) {
-            Kind::List(within) => {
-                let children = self.list(row, within, value)?;
-                block = Some(Block { within, children });
-            }
-            Kind::Table(within) => {
-                let DeValue::Table(body) = value.get_ref() else {
-                    self.wrong(value, key.get_ref(), "a table");
-                    return None;
-                };
-                return Some(self.block(row, within, Some(key), None, body));
-            }
-            kind => words.extend(self.words(kind, row, key, value, body)?),
+        let kind = kinds::kind(row);
+        if let Kind::Table(within) = kind {
+            let Some(body) = value.get_ref().as_table() else {
+                self.wrong(value, key.get_ref(), "a table");
+                return None;
+            };
+            return Some(self.block(row, within, Some(key), None, body));
+        }
+        if let Kind::List(within) = kind {
+            let children = self.list(row, within, value)?;
+            block = Some(Block { within, children });
+        } else {
+            words.extend(self.words(kind, row, key, value, body)?);
         }
         Some(Node {
             words,

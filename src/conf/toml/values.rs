@@ -82,44 +82,38 @@ impl Reader<'_> {
     }
 
     pub(super) fn text(&mut self, name: &str, value: Value<'_, '_>) -> Option<Word> {
-        match value.get_ref() {
-            DeValue::String(text) => self.plain(text, self.at(value)),
-            _ => {
-                self.wrong(value, name, "a string");
-                None
-            }
+        if let Some(text) = value.get_ref().as_str() {
+            return self.plain(text, self.at(value));
         }
+        self.wrong(value, name, "a string");
+        None
     }
 
     pub(super) fn scalar(&mut self, name: &str, value: Value<'_, '_>) -> Option<Word> {
-        match value.get_ref() {
-            DeValue::Integer(n) => Some(self.word(decimal(n), self.at(value))),
-            DeValue::String(text) => self.plain(text, self.at(value)),
-            _ => {
-                self.wrong(value, name, "a string or a whole number");
-                None
-            }
+        if let Some(n) = value.get_ref().as_integer() {
+            return Some(self.word(decimal(n), self.at(value)));
         }
+        if let Some(text) = value.get_ref().as_str() {
+            return self.plain(text, self.at(value));
+        }
+        self.wrong(value, name, "a string or a whole number");
+        None
     }
 
     pub(super) fn number(&mut self, name: &str, value: Value<'_, '_>) -> Option<Word> {
-        match value.get_ref() {
-            DeValue::Integer(n) => Some(self.word(decimal(n), self.at(value))),
-            _ => {
-                self.wrong(value, name, "a whole number");
-                None
-            }
+        if let Some(n) = value.get_ref().as_integer() {
+            return Some(self.word(decimal(n), self.at(value)));
         }
+        self.wrong(value, name, "a whole number");
+        None
     }
 
     pub(super) fn truth(&mut self, name: &str, value: Value<'_, '_>) -> Option<bool> {
-        match value.get_ref() {
-            DeValue::Boolean(on) => Some(*on),
-            _ => {
-                self.wrong(value, name, "true or false");
-                None
-            }
+        let on = value.get_ref().as_bool();
+        if on.is_none() {
+            self.wrong(value, name, "true or false");
         }
+        on
     }
 
     /// A length of time in seconds, times `scale`.
@@ -127,17 +121,16 @@ impl Reader<'_> {
         const WANTS: &str =
             "a length of time such as \"1s\", \"250ms\" or \"2m\", or a number of seconds";
         let at = self.at(value);
-        let micros = match value.get_ref() {
-            DeValue::String(text) => length(text),
-            DeValue::Integer(n) => decimal(n)
-                .parse::<u64>()
-                .ok()
-                .and_then(|n| n.checked_mul(1_000_000)),
-            DeValue::Float(n) => seconds(&n.as_str().replace('_', "")),
-            _ => {
-                self.wrong(value, name, WANTS);
-                return None;
-            }
+        let given = value.get_ref();
+        let micros = if let Some(text) = given.as_str() {
+            length(text)
+        } else if let Some(n) = given.as_integer() {
+            seconds(&decimal(n))
+        } else if let Some(n) = given.as_float() {
+            seconds(&n.as_str().replace('_', ""))
+        } else {
+            self.wrong(value, name, WANTS);
+            return None;
         };
         let Some(micros) = micros.and_then(|m| m.checked_mul(scale)) else {
             let what = format!("this is no length of time; {name} does not count");
@@ -168,10 +161,10 @@ impl Reader<'_> {
         value: Value<'_, '_>,
         body: Option<&DeTable<'_>>,
     ) -> Option<Vec<Word>> {
-        let mut words = match value.get_ref() {
-            DeValue::Boolean(false) => return None,
-            DeValue::Boolean(true) => Vec::new(),
-            _ => vec![self.number(name, value)?],
+        let mut words = match value.get_ref().as_bool() {
+            Some(false) => return None,
+            Some(true) => Vec::new(),
+            None => vec![self.number(name, value)?],
         };
         if let Some(overwrite) = body.and_then(|body| body.get("overwrite"))
             && self.truth("overwrite", overwrite)?
@@ -225,67 +218,56 @@ impl Reader<'_> {
 
     /// A command line, its arguments, or a table with the user that runs it.
     pub(super) fn command(&mut self, name: &str, value: Value<'_, '_>) -> Option<Vec<Word>> {
-        match value.get_ref() {
-            DeValue::Table(table) => {
-                self.only(name, table, &["command", "user", "group"]);
-                let Some(command) = table.get("command") else {
-                    let what = format!("{name} has no command");
-                    let help =
-                        "expected { command = \"/path/to/program arguments\", user = \"name\" }";
-                    self.say("missing-key", self.at(value), what, help);
-                    return None;
-                };
-                let mut words = vec![self.line(name, command)?];
-                words.extend(self.run_as(table)?);
-                Some(words)
-            }
-            _ => Some(vec![self.line(name, value)?]),
-        }
+        let Some(table) = value.get_ref().as_table() else {
+            return Some(vec![self.line(name, value)?]);
+        };
+        self.only(name, table, &["command", "user", "group"]);
+        let Some(command) = table.get("command") else {
+            let what = format!("{name} has no command");
+            let help = "expected { command = \"/path/to/program arguments\", user = \"name\" }";
+            self.say("missing-key", self.at(value), what, help);
+            return None;
+        };
+        let mut words = vec![self.line(name, command)?];
+        words.extend(self.run_as(table)?);
+        Some(words)
     }
 
     fn line(&mut self, name: &str, value: Value<'_, '_>) -> Option<Word> {
         let at = self.at(value);
-        match value.get_ref() {
-            // Escapes and quotes in it are read later, so nothing is forbidden.
-            DeValue::String(text) => Some(self.word(&**text, at)),
-            DeValue::Array(array) => {
-                let mut argv = Vec::with_capacity(array.len());
-                for argument in array.iter() {
-                    let DeValue::String(text) = argument.get_ref() else {
-                        self.wrong(argument, "an argument", "a string");
-                        return None;
-                    };
-                    argv.push(&**text);
-                }
-                Some(self.word(command_line(&argv), at))
-            }
-            _ => {
-                self.wrong(value, name, "a command: a string, or an array of arguments");
-                None
-            }
+        // Escapes and quotes in it are read later, so nothing is forbidden.
+        if let Some(text) = value.get_ref().as_str() {
+            return Some(self.word(text, at));
         }
+        let Some(array) = value.get_ref().as_array() else {
+            self.wrong(value, name, "a command: a string, or an array of arguments");
+            return None;
+        };
+        let mut argv = Vec::with_capacity(array.len());
+        for argument in array.iter() {
+            let Some(text) = argument.get_ref().as_str() else {
+                self.wrong(argument, "an argument", "a string");
+                return None;
+            };
+            argv.push(text);
+        }
+        Some(self.word(command_line(&argv), at))
     }
 
     /// A user, or a table with a group.
     fn user(&mut self, name: &str, value: Value<'_, '_>) -> Option<Vec<Word>> {
-        match value.get_ref() {
-            DeValue::Table(table) => {
-                self.only(name, table, &["user", "group"]);
-                let words = self.run_as(table)?;
-                if words.is_empty() {
-                    let what = format!("{name} names no user");
-                    self.say(
-                        "missing-key",
-                        self.at(value),
-                        what,
-                        "expected { user = \"name\", group = \"name\" }",
-                    );
-                    return None;
-                }
-                Some(words)
-            }
-            _ => Some(vec![self.text(name, value)?]),
+        let Some(table) = value.get_ref().as_table() else {
+            return Some(vec![self.text(name, value)?]);
+        };
+        self.only(name, table, &["user", "group"]);
+        let words = self.run_as(table)?;
+        if words.is_empty() {
+            let what = format!("{name} names no user");
+            let help = "expected { user = \"name\", group = \"name\" }";
+            self.say("missing-key", self.at(value), what, help);
+            return None;
         }
+        Some(words)
     }
 
     /// `user` and `group` of a table; nothing if there is no user.

@@ -1,8 +1,8 @@
 //! Settings to text, in keepalived's language or in TOML.
 //!
-//! [`settings`] makes a tree of lines from what a configuration means, [`keepalived`] and [`toml`] print
-//! such a tree. What is printed reads as the same settings again. [`convert`](super::convert) adds to the
-//! tree what a file has besides: comments, and keywords that are not acted on yet.
+//! `settings` makes a tree of lines from what a configuration means, `keepalived` and `toml` print such a
+//! tree. What is printed reads as the same settings again. `convert` adds to the tree what a file has
+//! besides: comments, and keywords that are not acted on yet.
 
 mod defaults;
 pub(super) mod given;

@@ -125,7 +125,7 @@ impl Engine {
                         continue;
                     };
                     if let Some(Some(tracker)) = self.trackers.get_mut(id.0 as usize) {
-                        tracker.alter(settings.clone(), now);
+                        tracker.alter(settings.clone(), now, out);
                     }
                     self.check_order.push(id);
                 }

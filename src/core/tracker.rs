@@ -176,7 +176,10 @@ impl Tracker {
     }
 
     /// Takes new settings; credit is kept where thresholds stayed the same, health in any case.
-    pub fn alter(&mut self, settings: Arc<CheckSettings>, now: Instant) {
+    ///
+    /// Another program is run at once, after the old one if that is still running: what that says
+    /// no longer counts.
+    pub fn alter(&mut self, settings: Arc<CheckSettings>, now: Instant, out: &mut Actions) {
         let same_program = self.settings.command == settings.command;
         if self.settings.rise != settings.rise || self.settings.fall != settings.fall {
             self.health = match self.health.up() {
@@ -188,6 +191,10 @@ impl Tracker {
         if !same_program {
             self.undecided = true;
             self.next_at = now;
+            if let Phase::Running { run, .. } = self.phase {
+                self.terminate(now, run, out);
+                self.next_at = now + settings.interval;
+            }
         } else {
             self.next_at = self.next_at.min(now + settings.interval);
         }
@@ -283,15 +290,7 @@ impl Tracker {
                 };
             }
             Phase::Running { run, stop_at, .. } if now >= stop_at => {
-                out.push(Action::StopRun {
-                    run,
-                    how: Signal::Term,
-                });
-                self.phase = Phase::Stopping {
-                    run,
-                    next_at: now + KILL_AFTER,
-                    killed: false,
-                };
+                self.terminate(now, run, out);
                 edge = self.record(now, Verdict::TimedOut, &Arc::from(""), out);
             }
             Phase::Stopping { run, next_at, .. } if now >= next_at => {
@@ -366,8 +365,12 @@ impl Tracker {
                 self.record(now, verdict, stderr, out)
             }
             Phase::Stopping { run: current, .. } if current == run => {
-                // Its deadline has been counted already, whatever it says now.
+                // Its deadline has been counted already, or another program has taken its place,
+                // whatever it says now.
                 self.phase = Phase::Idle;
+                if self.undecided {
+                    self.next_at = now;
+                }
                 None
             }
             Phase::Idle | Phase::Running { .. } | Phase::Stopping { .. } => None,
@@ -378,16 +381,20 @@ impl Tracker {
     pub fn stop(&mut self, now: Instant, out: &mut Actions) {
         self.used = false;
         if let Phase::Running { run, .. } = self.phase {
-            out.push(Action::StopRun {
-                run,
-                how: Signal::Term,
-            });
-            self.phase = Phase::Stopping {
-                run,
-                next_at: now + KILL_AFTER,
-                killed: false,
-            };
+            self.terminate(now, run, out);
         }
+    }
+
+    fn terminate(&mut self, now: Instant, run: RunId, out: &mut Actions) {
+        out.push(Action::StopRun {
+            run,
+            how: Signal::Term,
+        });
+        self.phase = Phase::Stopping {
+            run,
+            next_at: now + KILL_AFTER,
+            killed: false,
+        };
     }
 
     /// Whether a run is going on.

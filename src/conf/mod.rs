@@ -223,6 +223,10 @@ fn settings(nodes: &[Node], diags: &mut Diags) -> Settings {
         global.read(node, diags);
     }
     note_late_defaults(nodes, diags);
+    // Not acted on yet, but mistakes in them are told.
+    for entry in blocks(nodes, "static_ipaddress").flat_map(Node::children) {
+        address::entry(entry, diags);
+    }
     let mut trackers = trackers(nodes, diags);
     let mut placed = routers(nodes, &global, &mut trackers, diags);
     let user = global.script_user.as_ref();

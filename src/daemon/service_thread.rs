@@ -205,7 +205,6 @@ impl Service {
             }
             ToService::Stopped => {
                 self.engine_gone = Some(None);
-                self.notify.begin_stop(now);
             }
             ToService::Broken(error) => {
                 let event = Event::new("broken", &format!("the engine cannot go on: {error}"));
@@ -236,7 +235,14 @@ impl Service {
                 );
                 self.lose_checks();
             }
-            Some(Reply::Started { key, .. }) => self.notify.started(key),
+            Some(Reply::Started { key, .. }) => match key.kind() {
+                Kind::Check => {
+                    if let Some((check, run)) = self.checks.started(key) {
+                        self.engine.send(ToEngine::CheckStarted { check, run });
+                    }
+                }
+                Kind::Notify => self.notify.started(key),
+            },
             Some(Reply::Ended {
                 key, how, stderr, ..
             }) => match key.kind() {
@@ -330,6 +336,7 @@ impl Service {
             return;
         }
         self.stopping = true;
+        self.notify.begin_stop(clock::now());
         self.say(Level::Info, format!("stopping ({by})"));
         let event = Event::new("stop", &format!("stopping ({by})"));
         self.chronicle.record(clock::now(), event);

@@ -198,6 +198,15 @@ impl Lists {
         list.extend(read.filter_map(|e| entry(kind, e, diags)));
         true
     }
+
+    /// Where a name stands in any of them.
+    pub(super) fn span_of(&self, name: &str) -> Option<Span> {
+        [&self.scripts, &self.links, &self.files, &self.processes]
+            .into_iter()
+            .flatten()
+            .find(|e| *e.name == *name)
+            .map(|e| e.span)
+    }
 }
 
 /// What is tracked, with weights resolved.

@@ -32,6 +32,7 @@ check: rust
 
 # Against Debian's keepalived in the same run; exits non-zero if a row falls short.
 bench: rust deps
+	$(CARGO) bench --bench conf_speed
 	$(CARGO) bench --bench versus -- $(B)
 
 # The main job before your eyes: a failing script, a takeover, a recovery, a killed master.

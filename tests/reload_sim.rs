@@ -3,12 +3,15 @@
 
 mod support;
 
+use mainstay::core::action::Signal;
 use mainstay::core::input::Input;
 use mainstay::core::plan::{Step, diff};
 use mainstay::model::addr::{Cidr, VirtualAddress};
+use mainstay::model::ids::RunId;
+use mainstay::model::seen::Verdict;
 use mainstay::model::settings::Settings;
 use mainstay::model::view::{RouterView, Snapshot};
-use mainstay::sim::scenario::{RouterMaker, router, settings, vip};
+use mainstay::sim::scenario::{RouterMaker, check, router, settings, vip};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -273,4 +276,36 @@ fn a_new_address_of_a_backup_that_stands_on_the_link_is_taken_down() {
     let new = settings([one().vips([at(200), vip(MOVING)])], []);
     let did = reload(&mut bench, &old, new);
     assert_eq!(asked(&did), [('-', vip(MOVING).cidr)]);
+}
+
+#[test]
+fn what_the_old_program_says_after_a_reload_does_not_decide_for_the_new_one() {
+    let conf = |argv: &str| {
+        let mut all = settings([one().track("chk", 0)], [check("chk")]);
+        let chk = Arc::make_mut(&mut all.checks[0]);
+        chk.command.argv = vec![argv.into()];
+        all
+    };
+    let old = conf("/bin/old");
+    let mut bench = Bench::begun(old.clone());
+    bench.wait(Duration::from_millis(10));
+    let first = bench.run().expect("the first run");
+    bench.done(first, Verdict::Pass);
+    bench.wait(Duration::from_millis(1_100));
+    let second = bench.run().expect("the second run");
+    assert_ne!(first, second);
+    bench.take();
+    let did = reload(&mut bench, &old, conf("/bin/new"));
+    assert!(
+        did.contains(&Did::StopRun(second, Signal::Term)),
+        "the old program is ended: {did:?}"
+    );
+    bench.wait(Duration::from_millis(20));
+    bench.done(second, Verdict::Fail(1));
+    bench.wait(Duration::from_millis(1));
+    assert_ne!(views(&bench)[0].state, "FAULT", "that was the old program");
+    let third: RunId = bench.run().expect("the new program is run at once");
+    assert_ne!(second, third);
+    bench.done(third, Verdict::Fail(1));
+    assert_eq!(views(&bench)[0].state, "FAULT", "its first result decides");
 }

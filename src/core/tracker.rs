@@ -89,11 +89,13 @@ impl Health {
 enum Phase {
     /// Nothing runs.
     Idle,
-    /// A run is going on. `again`: its limit was slept through once.
+    /// A run is going on. `again`: its limit was slept through once. `begun`: the runner said that
+    /// it has started the program.
     Running {
         run: RunId,
         stop_at: Instant,
         again: bool,
+        begun: bool,
     },
     /// A run is being killed.
     /// Its deadline is past and counted. `killed`: even SIGKILL was sent.
@@ -174,7 +176,10 @@ impl Tracker {
     }
 
     /// Takes new settings; credit is kept where thresholds stayed the same, health in any case.
-    pub fn alter(&mut self, settings: Arc<CheckSettings>, now: Instant) {
+    ///
+    /// Another program is run at once, after the old one if that is still running: what that says
+    /// no longer counts.
+    pub fn alter(&mut self, settings: Arc<CheckSettings>, now: Instant, out: &mut Actions) {
         let same_program = self.settings.command == settings.command;
         if self.settings.rise != settings.rise || self.settings.fall != settings.fall {
             self.health = match self.health.up() {
@@ -186,6 +191,10 @@ impl Tracker {
         if !same_program {
             self.undecided = true;
             self.next_at = now;
+            if let Phase::Running { run, .. } = self.phase {
+                self.terminate(now, run, out);
+                self.next_at = now + settings.interval;
+            }
         } else {
             self.next_at = self.next_at.min(now + settings.interval);
         }
@@ -254,23 +263,34 @@ impl Tracker {
                 run,
                 stop_at,
                 again: false,
+                begun,
             } if now.since(stop_at) > SLEPT => {
                 self.phase = Phase::Running {
                     run,
                     stop_at: now + self.settings.timeout,
                     again: true,
+                    begun,
                 };
             }
-            Phase::Running { run, stop_at, .. } if now >= stop_at => {
+            // The runner hangs or is overrun: trouble of ours, which says nothing of the service.
+            Phase::Running {
+                run,
+                stop_at,
+                begun: false,
+                ..
+            } if now >= stop_at => {
                 out.push(Action::StopRun {
                     run,
-                    how: Signal::Term,
+                    how: Signal::Kill,
                 });
                 self.phase = Phase::Stopping {
                     run,
-                    next_at: now + KILL_AFTER,
+                    next_at: now + KILL_AGAIN,
                     killed: false,
                 };
+            }
+            Phase::Running { run, stop_at, .. } if now >= stop_at => {
+                self.terminate(now, run, out);
                 edge = self.record(now, Verdict::TimedOut, &Arc::from(""), out);
             }
             Phase::Stopping { run, next_at, .. } if now >= next_at => {
@@ -299,6 +319,7 @@ impl Tracker {
                         run,
                         stop_at: now + self.settings.timeout,
                         again: false,
+                        begun: false,
                     };
                     out.push(Action::StartRun {
                         check: self.id,
@@ -320,6 +341,15 @@ impl Tracker {
         edge
     }
 
+    /// The runner has started the program of a run.
+    pub const fn on_started(&mut self, started: RunId) {
+        if let Phase::Running { run, begun, .. } = &mut self.phase
+            && run.0 == started.0
+        {
+            *begun = true;
+        }
+    }
+
     /// Takes the end of a run; `None` if it is not the current one or changed nothing.
     pub fn on_done(
         &mut self,
@@ -335,8 +365,12 @@ impl Tracker {
                 self.record(now, verdict, stderr, out)
             }
             Phase::Stopping { run: current, .. } if current == run => {
-                // Its deadline has been counted already, whatever it says now.
+                // Its deadline has been counted already, or another program has taken its place,
+                // whatever it says now.
                 self.phase = Phase::Idle;
+                if self.undecided {
+                    self.next_at = now;
+                }
                 None
             }
             Phase::Idle | Phase::Running { .. } | Phase::Stopping { .. } => None,
@@ -347,16 +381,20 @@ impl Tracker {
     pub fn stop(&mut self, now: Instant, out: &mut Actions) {
         self.used = false;
         if let Phase::Running { run, .. } = self.phase {
-            out.push(Action::StopRun {
-                run,
-                how: Signal::Term,
-            });
-            self.phase = Phase::Stopping {
-                run,
-                next_at: now + KILL_AFTER,
-                killed: false,
-            };
+            self.terminate(now, run, out);
         }
+    }
+
+    fn terminate(&mut self, now: Instant, run: RunId, out: &mut Actions) {
+        out.push(Action::StopRun {
+            run,
+            how: Signal::Term,
+        });
+        self.phase = Phase::Stopping {
+            run,
+            next_at: now + KILL_AFTER,
+            killed: false,
+        };
     }
 
     /// Whether a run is going on.
@@ -539,6 +577,7 @@ mod tests {
         let (mut t, mut runs, mut out) = (tracker(1, 1), 0, Actions::default());
         assert_eq!(t.on_tick(Instant::ZERO, &mut runs, &mut out), None);
         let run = run_of(&out);
+        t.on_started(run);
         assert_eq!(t.deadline(), Some(Instant::ZERO + S));
         out.clear();
         assert_eq!(
@@ -575,6 +614,7 @@ mod tests {
         let (mut t, mut runs, mut out) = (tracker(1, 1), 0, Actions::default());
         t.on_tick(Instant::ZERO, &mut runs, &mut out);
         let run = run_of(&out);
+        t.on_started(run);
         let none = Arc::from("");
         let woken = Instant::ZERO + 5 * S;
         assert_eq!(t.on_tick(woken, &mut runs, &mut out), None);
@@ -585,10 +625,38 @@ mod tests {
 
         let (mut t, mut out) = (tracker(1, 1), Actions::default());
         t.on_tick(Instant::ZERO, &mut runs, &mut out);
+        t.on_started(run_of(&out));
         assert_eq!(t.on_tick(woken, &mut runs, &mut out), None);
         // One that hangs has only one more limit, however late that is looked at.
         let edge = t.on_tick(woken + 9 * S, &mut runs, &mut out);
         assert_eq!((edge, t.health().up()), (Some(Edge::Fell), Some(false)));
+    }
+
+    #[test]
+    fn a_run_that_the_runner_never_started_is_no_result_at_its_deadline() {
+        let (mut t, mut runs, mut out) = (tracker(1, 1), 0, Actions::default());
+        t.on_tick(Instant::ZERO, &mut runs, &mut out);
+        let run = run_of(&out);
+        out.clear();
+        assert_eq!(t.on_tick(Instant::ZERO + S, &mut runs, &mut out), None);
+        assert_eq!(t.health(), Health::Pending, "trouble of ours says nothing");
+        let kills = |a: &Action| {
+            matches!(
+                a,
+                Action::StopRun {
+                    how: Signal::Kill,
+                    ..
+                }
+            )
+        };
+        assert!(out.iter().any(kills), "should it start after all");
+        let none = Arc::from("");
+        let late = Instant::ZERO + 3 * S;
+        assert_eq!(
+            t.on_done(late, run, Verdict::Signalled(9), &none, &mut out),
+            None
+        );
+        assert_eq!(t.health(), Health::Pending);
     }
 
     #[test]

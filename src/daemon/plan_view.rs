@@ -114,20 +114,22 @@ fn by_name<T: Serialize + PartialEq>(
     new: &[Arc<T>],
     name: impl Fn(&T) -> String,
 ) {
-    let place = |list: &[Arc<T>], wanted: &str| list.iter().position(|one| name(one) == wanted);
+    let mut places: HashMap<String, usize> = old
+        .iter()
+        .enumerate()
+        .map(|(at, one)| (name(one), at))
+        .collect();
     let mut steps: Vec<Step> = Vec::new();
     for (at, one) in new.iter().enumerate() {
-        steps.push(match place(old, &name(one)) {
+        steps.push(match places.remove(&name(one)) {
             None => Step::Create { new: at },
             Some(o) if old[o] == *one => Step::Keep { old: o, new: at },
             Some(o) => Step::Alter { old: o, new: at },
         });
     }
-    for (at, one) in old.iter().enumerate() {
-        if place(new, &name(one)).is_none() {
-            steps.push(Step::Retire { old: at });
-        }
-    }
+    let mut gone: Vec<usize> = places.into_values().collect();
+    gone.sort_unstable();
+    steps.extend(gone.into_iter().map(|old| Step::Retire { old }));
     sort(view, kind, &steps, (old, new), |one| name(one));
 }
 

@@ -217,6 +217,12 @@ impl Draft {
         all
     }
 
+    /// A name that no router has, this one if possible.
+    fn free_name(&self, wish: u8) -> u8 {
+        let taken = |name: u8| self.routers.iter().flatten().any(|l| l.name == name);
+        (wish..=u8::MAX).find(|&name| !taken(name)).unwrap_or(wish)
+    }
+
     /// One change of the file.
     fn change(&mut self, code: u8, more: u8, how: u8) {
         let slot = usize::from(how) % ROUTERS;
@@ -224,12 +230,12 @@ impl Draft {
         let host = self.host;
         match code % 16 {
             0 => {
+                let name = self.free_name(10 + u8::try_from(slot).unwrap_or(0));
                 self.routers[slot] = match self.routers[slot].take() {
                     Some(_) => None,
-                    None => Self::new(host).routers[slot % 4].clone().map(|line| Line {
-                        name: 10 + u8::try_from(slot).unwrap_or(0),
-                        ..line
-                    }),
+                    None => Self::new(host).routers[slot % 4]
+                        .clone()
+                        .map(|line| Line { name, ..line }),
                 };
             }
             1 | 2 => {
@@ -249,6 +255,7 @@ impl Draft {
     }
 
     fn change_line(&mut self, code: u8, more: u8, slot: usize) {
+        let name = self.free_name(20 + more % 8);
         let Some(line) = &mut self.routers[slot] else {
             return;
         };
@@ -267,9 +274,7 @@ impl Draft {
             14 if more.is_multiple_of(2) => line.grouped ^= true,
             14 => line.garp_repeat = 1 + u32::from(more % 3),
             // Renamed, or two exchange their names.
-            _ if more.is_multiple_of(2) => {
-                line.name = 20 + 6 * (more % 8) + u8::try_from(slot).unwrap_or(0);
-            }
+            _ if more.is_multiple_of(2) => line.name = name,
             _ => {
                 let other = (slot + 1 + usize::from(more) % (ROUTERS - 1)) % ROUTERS;
                 let name = line.name;

@@ -391,7 +391,7 @@ fn auth(node: &Node, diags: &mut Diags) -> Auth {
         (None, Some(_)) if !kind_given => {
             let what = "auth_pass without auth_type; there will be no authentication";
             diags.push(
-                Diagnostic::error("no-auth-type", node.span(), what)
+                Diagnostic::warning("no-auth-type", node.span(), what)
                     .help("add a line: auth_type PASS"),
             );
             Auth::Nothing

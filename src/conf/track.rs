@@ -334,7 +334,7 @@ impl<T> Definitions<T> {
             .keys()
             .take(1000)
             .map(|known| (strsim::osa_distance(name, known), known))
-            .filter(|(distance, _)| name.len() < 64 && *distance <= 2)
+            .filter(|(distance, _)| name.len() < 64 && *distance <= 2.min(name.len() / 2))
             .min();
         match near {
             Some((_, known)) => d.help(format!("did you mean `{known}`?")),

@@ -17,6 +17,8 @@ mod check;
 mod convert;
 pub mod diag;
 mod expand;
+#[doc(hidden)]
+pub mod fuzz;
 mod global;
 mod group;
 pub mod keywords;

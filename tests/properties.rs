@@ -190,11 +190,12 @@ fn drive(seed: u64) -> Result<(), String> {
         let Some(run) = bench.run() else {
             return Err(format!("no run was started after \"{string}\""));
         };
-        let (letter, verdict) = match rng.below(10) {
+        let (letter, verdict) = match rng.below(11) {
             0..=4 => ('S', Some(Verdict::Pass)),
             5 | 6 => ('f', Some(Verdict::Fail(1))),
             7 => ('n', Some(Verdict::NotStarted(2))),
             8 => ('t', None),
+            9 => ('h', None),
             _ => ('l', Some(Verdict::Lost)),
         };
         string.push(letter);
@@ -206,8 +207,12 @@ fn drive(seed: u64) -> Result<(), String> {
                 }
             }
             None => {
+                // What the runner never started is trouble of ours and no result.
+                if letter == 't' {
+                    bench.started(run);
+                    model.record(false);
+                }
                 bench.wait(Duration::from_millis(500));
-                model.record(false);
                 // It was told to end, and says it went well: too late.
                 bench.done(run, Verdict::Pass);
             }
@@ -225,13 +230,9 @@ fn drive(seed: u64) -> Result<(), String> {
             ));
         }
         bench.did.retain(|did| !matches!(did, Did::StartRun(..)));
-        bench.wait(
-            Duration::from_secs(1).saturating_sub(Duration::from_millis(if letter == 't' {
-                510
-            } else {
-                10
-            })),
-        );
+        bench.wait(Duration::from_secs(1).saturating_sub(Duration::from_millis(
+            if verdict.is_none() { 510 } else { 10 },
+        )));
     }
     Ok(())
 }

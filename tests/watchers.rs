@@ -78,13 +78,13 @@ async fn tracked(content: &str) -> (tempfile::TempDir, PathBuf, Files) {
 async fn a_number_is_told_when_its_writer_closes_the_file() {
     let (_dir, path, mut files) = tracked("5\n").await;
     let mut said = Vec::new();
-    fs::write(&path, "0x10").unwrap();
+    fs::write(&path, "0x10").expect("the file system obeys");
     assert_eq!(number(&mut files, "f", &mut said).await, 16);
-    fs::write(&path, "no number").unwrap();
+    fs::write(&path, "no number").expect("the file system obeys");
     assert_eq!(number(&mut files, "f", &mut said).await, 0);
-    fs::write(&path, "-3").unwrap();
+    fs::write(&path, "-3").expect("the file system obeys");
     assert_eq!(number(&mut files, "f", &mut said).await, -3);
-    fs::write(&path, "-3 again").unwrap();
+    fs::write(&path, "-3 again").expect("the file system obeys");
     assert_eq!(quiet(&mut files).await, [], "only changes are told");
     assert_eq!(said, [""; 0]);
 }
@@ -95,17 +95,17 @@ async fn a_file_renamed_over_deleted_and_moved_away_is_followed() {
     let other = dir.path().join("other");
     let mut said = Vec::new();
     for round in 2..5 {
-        fs::write(&other, round.to_string()).unwrap();
-        fs::rename(&other, &path).unwrap();
+        fs::write(&other, round.to_string()).expect("the file system obeys");
+        fs::rename(&other, &path).expect("the file system obeys");
         assert_eq!(number(&mut files, "f", &mut said).await, round);
     }
-    fs::remove_file(&path).unwrap();
+    fs::remove_file(&path).expect("the file system obeys");
     assert_eq!(number(&mut files, "f", &mut said).await, 0);
-    fs::write(&path, "9").unwrap();
+    fs::write(&path, "9").expect("the file system obeys");
     assert_eq!(number(&mut files, "f", &mut said).await, 9);
-    fs::rename(&path, &other).unwrap();
+    fs::rename(&path, &other).expect("the file system obeys");
     assert_eq!(number(&mut files, "f", &mut said).await, 0);
-    fs::hard_link(&other, &path).unwrap();
+    fs::hard_link(&other, &path).expect("the file system obeys");
     assert_eq!(number(&mut files, "f", &mut said).await, 9);
     assert_eq!(said, [""; 0]);
 }
@@ -116,19 +116,24 @@ async fn a_file_emptied_to_be_written_anew_is_not_taken_for_0() {
     let mut said = Vec::new();
     for round in 0..50 {
         // What a shell's redirection does, with another writer's close just before.
-        drop(fs::File::options().append(true).open(&path).unwrap());
-        let writer = fs::File::create(&path).unwrap();
+        drop(
+            fs::File::options()
+                .append(true)
+                .open(&path)
+                .expect("as it was made"),
+        );
+        let writer = fs::File::create(&path).expect("the file system obeys");
         let told = timeout(Duration::from_millis(2), files.next()).await;
         assert!(
             told.is_err(),
             "round {round}: half a write was told: {told:?}"
         );
-        fs::write(&path, "5").unwrap();
+        fs::write(&path, "5").expect("the file system obeys");
         drop(writer);
         let told = timeout(Duration::from_millis(2), files.next()).await;
         assert!(told.is_err(), "round {round}: it is 5 as before: {told:?}");
     }
-    fs::write(&path, "").unwrap();
+    fs::write(&path, "").expect("the file system obeys");
     assert_eq!(
         number(&mut files, "f", &mut said).await,
         0,
@@ -140,19 +145,19 @@ async fn a_file_emptied_to_be_written_anew_is_not_taken_for_0() {
 async fn a_number_out_of_range_leaves_the_last_in_force_and_is_said_once() {
     let (_dir, path, mut files) = tracked("7").await;
     for _ in 0..3 {
-        fs::write(&path, "2147483648").unwrap();
+        fs::write(&path, "2147483648").expect("the file system obeys");
         let told = quiet(&mut files).await;
         assert!(
             told.iter().all(|news| !matches!(news, News::Seen(_))),
             "{told:?}"
         );
-        fs::write(&path, "99999999999").unwrap();
+        fs::write(&path, "99999999999").expect("the file system obeys");
     }
-    fs::write(&path, "8").unwrap();
+    fs::write(&path, "8").expect("the file system obeys");
     let mut said = Vec::new();
     assert_eq!(number(&mut files, "f", &mut said).await, 8);
     assert_eq!(said, [""; 0], "it was said while it happened, once");
-    fs::write(&path, "2147483648").unwrap();
+    fs::write(&path, "2147483648").expect("the file system obeys");
     let told = quiet(&mut files).await;
     assert_eq!(told.len(), 1, "said again after a good number: {told:?}");
     match &told[0] {
@@ -166,7 +171,7 @@ async fn a_number_out_of_range_leaves_the_last_in_force_and_is_said_once() {
 
 #[tokio::test]
 async fn a_missing_directory_is_looked_for_until_it_is_there_and_when_it_goes() {
-    let parent = tempfile::tempdir().unwrap();
+    let parent = tempfile::tempdir().expect("a folder");
     let dir = parent.path().join("dir");
     let path = dir.join("value");
     let mut files = Files::new(&[file("f", &path)]);
@@ -175,17 +180,17 @@ async fn a_missing_directory_is_looked_for_until_it_is_there_and_when_it_goes() 
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].contains("looked for every second"), "{said:?}");
     said.clear();
-    fs::create_dir(&dir).unwrap();
-    fs::write(&path, "4").unwrap();
+    fs::create_dir(&dir).expect("the file system obeys");
+    fs::write(&path, "4").expect("the file system obeys");
     assert_eq!(number(&mut files, "f", &mut said).await, 4);
-    fs::write(&path, "5").unwrap();
+    fs::write(&path, "5").expect("the file system obeys");
     assert_eq!(number(&mut files, "f", &mut said).await, 5);
     // Replaced as a whole, which no watch on the old one tells.
     let fresh = parent.path().join("fresh");
-    fs::create_dir(&fresh).unwrap();
-    fs::write(fresh.join("value"), "6").unwrap();
-    fs::rename(&dir, parent.path().join("old")).unwrap();
-    fs::rename(&fresh, &dir).unwrap();
+    fs::create_dir(&fresh).expect("the file system obeys");
+    fs::write(fresh.join("value"), "6").expect("the file system obeys");
+    fs::rename(&dir, parent.path().join("old")).expect("the file system obeys");
+    fs::rename(&fresh, &dir).expect("the file system obeys");
     let value = number(&mut files, "f", &mut said).await;
     let value = if value == 0 {
         number(&mut files, "f", &mut said).await
@@ -193,70 +198,70 @@ async fn a_missing_directory_is_looked_for_until_it_is_there_and_when_it_goes() 
         value
     };
     assert_eq!(value, 6);
-    fs::remove_dir_all(&dir).unwrap();
+    fs::remove_dir_all(&dir).expect("the file system obeys");
     assert_eq!(number(&mut files, "f", &mut said).await, 0);
 }
 
 #[tokio::test]
 async fn a_directory_that_another_is_renamed_over_its_parent_is_found_again() {
-    let root = tempfile::tempdir().unwrap();
+    let root = tempfile::tempdir().expect("a folder");
     let path = |name: &str| root.path().join(name);
     for (name, value) in [("a", "1"), ("b", "2")] {
-        fs::create_dir_all(path(name).join("d")).unwrap();
-        fs::write(path(name).join("d/value"), value).unwrap();
+        fs::create_dir_all(path(name).join("d")).expect("the file system obeys");
+        fs::write(path(name).join("d/value"), value).expect("the file system obeys");
     }
     let mut files = Files::new(&[file("f", &path("a/d/value"))]);
     let mut said = Vec::new();
     assert_eq!(number(&mut files, "f", &mut said).await, 1);
-    fs::rename(path("a"), path("c")).unwrap();
-    fs::rename(path("b"), path("a")).unwrap();
+    fs::rename(path("a"), path("c")).expect("the file system obeys");
+    fs::rename(path("b"), path("a")).expect("the file system obeys");
     // The watched directory itself was not touched: this is found by the slow look alone.
     assert_eq!(number(&mut files, "f", &mut said).await, 2);
 }
 
 #[tokio::test]
 async fn the_target_of_a_symbolic_link_may_change_elsewhere() {
-    let dir = tempfile::tempdir().unwrap();
-    let elsewhere = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a folder");
+    let elsewhere = tempfile::tempdir().expect("a folder");
     let target = elsewhere.path().join("target");
     let path = dir.path().join("value");
-    fs::write(&target, "1").unwrap();
-    symlink(&target, &path).unwrap();
+    fs::write(&target, "1").expect("the file system obeys");
+    symlink(&target, &path).expect("the file system obeys");
     let mut files = Files::new(&[file("f", &path)]);
     let mut said = Vec::new();
     assert_eq!(number(&mut files, "f", &mut said).await, 1);
-    fs::write(&target, "2").unwrap();
+    fs::write(&target, "2").expect("the file system obeys");
     assert_eq!(number(&mut files, "f", &mut said).await, 2);
 }
 
 #[tokio::test]
 async fn files_in_one_directory_are_told_apart_also_by_two_paths() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a folder");
     let twin = dir.path().join("twin");
-    fs::create_dir(dir.path().join("d")).unwrap();
-    symlink("d", &twin).unwrap();
+    fs::create_dir(dir.path().join("d")).expect("the file system obeys");
+    symlink("d", &twin).expect("the file system obeys");
     let first = file("first", &dir.path().join("d/first"));
     let second = file("second", &twin.join("second"));
     let mut files = Files::new(&[first.clone(), second.clone()]);
     let mut said = Vec::new();
     assert_eq!(number(&mut files, "first", &mut said).await, 0);
     assert_eq!(number(&mut files, "second", &mut said).await, 0);
-    fs::write(dir.path().join("d/second"), "2").unwrap();
+    fs::write(dir.path().join("d/second"), "2").expect("the file system obeys");
     assert_eq!(number(&mut files, "second", &mut said).await, 2);
-    fs::write(dir.path().join("d/first"), "1").unwrap();
+    fs::write(dir.path().join("d/first"), "1").expect("the file system obeys");
     assert_eq!(number(&mut files, "first", &mut said).await, 1);
     // The watch they share outlives the one of them.
     files.set(&[second]);
     assert_eq!(number(&mut files, "second", &mut said).await, 2);
-    fs::write(dir.path().join("d/first"), "11").unwrap();
-    fs::write(dir.path().join("d/second"), "22").unwrap();
+    fs::write(dir.path().join("d/first"), "11").expect("the file system obeys");
+    fs::write(dir.path().join("d/second"), "22").expect("the file system obeys");
     assert_eq!(number(&mut files, "second", &mut said).await, 22);
     assert_eq!(said, [""; 0]);
 }
 
 #[tokio::test]
 async fn a_reload_reads_again_and_writes_no_init_file() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("value");
     let mut settings = FileSettings::clone(&file("f", &path));
     settings.init = Some(12);
@@ -265,12 +270,12 @@ async fn a_reload_reads_again_and_writes_no_init_file() {
     let mut files = Files::new(std::slice::from_ref(&settings));
     let mut said = Vec::new();
     assert_eq!(number(&mut files, "f", &mut said).await, 12);
-    assert_eq!(fs::read_to_string(&path).unwrap(), "12\n");
-    fs::write(&path, "3").unwrap();
+    assert_eq!(fs::read_to_string(&path).expect("readable"), "12\n");
+    fs::write(&path, "3").expect("the file system obeys");
     assert_eq!(number(&mut files, "f", &mut said).await, 3);
     files.set(std::slice::from_ref(&settings));
     assert_eq!(number(&mut files, "f", &mut said).await, 3, "told again");
-    fs::remove_file(&path).unwrap();
+    fs::remove_file(&path).expect("the file system obeys");
     assert_eq!(number(&mut files, "f", &mut said).await, 0);
     files.set(&[settings]);
     assert_eq!(number(&mut files, "f", &mut said).await, 0);
@@ -285,12 +290,13 @@ async fn what_cannot_be_watched_is_read_every_second_and_that_is_said() {
     let before = number(&mut files, "f", &mut said).await;
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].contains("read every second"), "{said:?}");
-    let text = fs::read_to_string("/proc/self/coredump_filter").unwrap();
+    let text = fs::read_to_string("/proc/self/coredump_filter").expect("readable");
     // Without 0x it is decimal, or octal for its leading zeros.
     assert_eq!(before, i32::from_str_radix(text.trim(), 8).unwrap_or(0));
-    fs::write("/proc/self/coredump_filter", "0x1").unwrap();
+    fs::write("/proc/self/coredump_filter", "0x1").expect("the file system obeys");
     let after = number(&mut files, "f", &mut said).await;
-    fs::write("/proc/self/coredump_filter", format!("0x{}", text.trim())).unwrap();
+    fs::write("/proc/self/coredump_filter", format!("0x{}", text.trim()))
+        .expect("the file system obeys");
     assert_eq!(after, 1);
 }
 
@@ -404,7 +410,7 @@ fn both(settings: ProcessTrackSettings) -> [(&'static str, Option<Processes>); 2
             !must_tell(),
             "root in the first namespaces is told of processes"
         );
-        eprintln!("skipped for the proc connector: the kernel tells nothing of processes here");
+        eprintln!("SKIPPED for the proc connector: the kernel tells nothing of processes here");
         None
     };
     [("told", told), ("scanned", Some(scanned))]
@@ -446,7 +452,7 @@ async fn a_zombie_does_not_count() {
         drop(child.stdin.take());
         // Nobody waits for it yet.
         assert!(!up(&mut processes).await, "{way}");
-        child.wait().unwrap();
+        child.wait().expect("a child of ours");
     }
 }
 
@@ -479,7 +485,7 @@ async fn full_commands_and_parameters_are_compared() {
     let program = Program::new();
     let mut settings = program.tracked();
     settings.full_command = true;
-    settings.process = program.path.to_str().unwrap().into();
+    settings.process = program.path.to_str().expect("a name of ours").into();
     settings.params = vec!["-u".into(), "-".into()];
     settings.matching = ParamMatch::Exact;
     for (way, processes) in both(settings) {
@@ -514,15 +520,15 @@ async fn a_process_that_changes_its_name_is_followed() {
             .args(["sh", &program.name])
             .stdin(Stdio::piped())
             .spawn()
-            .unwrap();
-        let mut orders = shell.stdin.take().unwrap();
+            .expect("started");
+        let mut orders = shell.stdin.take().expect("piped");
         use std::io::Write;
-        orders.write_all(b"\n").unwrap();
+        orders.write_all(b"\n").expect("it reads");
         assert!(up(&mut processes).await, "{way}");
-        orders.write_all(b"\n").unwrap();
+        orders.write_all(b"\n").expect("it reads");
         assert!(!up(&mut processes).await, "{way}");
         drop(orders);
-        shell.wait().unwrap();
+        shell.wait().expect("a child of ours");
     }
 }
 
@@ -534,7 +540,7 @@ async fn threads_of_the_name_do_not_count() {
     let thread = std::thread::Builder::new()
         .name(name)
         .spawn(move || stopped.recv())
-        .unwrap();
+        .expect("started");
     for (way, processes) in both(program.tracked()) {
         let Some(mut processes) = processes else {
             continue;
@@ -622,7 +628,7 @@ async fn a_hundred_short_lived_processes_leave_no_trace() {
 fn is_root() -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {
-        eprintln!("skipped: namespaces need root");
+        eprintln!("SKIPPED: namespaces need root");
     }
     root
 }
@@ -639,12 +645,12 @@ fn in_another_network_namespace_only_a_socket_opened_before_hears() {
             .expect("a runtime")
     };
     let Ok(mut before) = Connector::open() else {
-        eprintln!("skipped: this kernel has no proc connector");
+        eprintln!("SKIPPED: this kernel has no proc connector");
         return;
     };
     if runtime().block_on(async { before.listen() }).is_err() {
         assert!(!must_tell());
-        eprintln!("skipped: the kernel tells nothing of processes here");
+        eprintln!("SKIPPED: the kernel tells nothing of processes here");
         return;
     }
     drop(before);
@@ -695,5 +701,5 @@ fn in_a_container_with_processes_of_its_own_they_are_scanned() {
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
     assert!(text.contains("2 passed"), "{text}");
-    assert!(text.contains("skipped for the proc connector"), "{text}");
+    assert!(text.contains("SKIPPED for the proc connector"), "{text}");
 }

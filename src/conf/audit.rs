@@ -135,11 +135,17 @@ pub(super) fn unacted(row: &'static Keyword, span: Span) -> Diagnostic {
             format!("{name} is not acted on yet and would be unsafe to neglect: {why}"),
         )
         .help("keep keepalived for this file until it is acted on, or take the keyword out"),
-        Status::NotYet { matters: true } => Diagnostic::warning(
-            "not-acted-on",
-            span,
-            format!("{name} is not acted on yet; it could change who is master or what is on the wire"),
-        ),
+        Status::NotYet { matters: true } => {
+            let what =
+                format!("{name} is not acted on yet; it could change who is master or what is on the wire");
+            let d = Diagnostic::warning("not-acted-on", span, what);
+            match name {
+                "bfd_instance" | "track_bfd" => {
+                    d.help("no session is set up, and no instance is held back for want of one")
+                }
+                _ => d,
+            }
+        }
         Status::NotYet { matters: false }
         | Status::Acted
         | Status::AsBlock
@@ -161,14 +167,19 @@ fn words(node: &Node, row: &Keyword, diags: &mut Diags) {
             (false, 1) => "a word",
             (false, _) => "more words",
         };
-        diags.push(
-            Diagnostic::refusal(
-                "missing-word",
-                node.line(),
-                format!("{} needs {wants} after it", row.name),
-            )
-            .help("keepalived ends with status 2 here; give the value or remove the line"),
+        let what = format!("{} needs {wants} after it", row.name);
+        // keepalived goes on without these.
+        let skipped = matches!(
+            row.name,
+            "vrrp_instance" | "vrrp_sync_group" | "track_group"
         );
+        diags.push(if skipped {
+            Diagnostic::error("missing-word", node.line(), what)
+                .help("the block is not read without one")
+        } else {
+            Diagnostic::refusal("missing-word", node.line(), what)
+                .help("keepalived ends with status 2 here; give the value or remove the line")
+        });
     }
     if row.max != MANY && !row.command && have > usize::from(row.max) {
         let surplus = node.args().get(usize::from(row.max)..).unwrap_or(&[]);

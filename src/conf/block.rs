@@ -158,23 +158,21 @@ impl Builder {
 
     /// A block of the top level begins while another is open: its `}` was forgotten.
     fn unclosed(&self, words: &[Word]) -> bool {
-        !self.stack.is_empty()
-            && self.within() != Within::Skipped
-            && words.first().is_some_and(|w| {
-                !w.quoted
-                    && matches!(
-                        &*w.text,
-                        "vrrp_instance"
-                            | "vrrp_script"
-                            | "vrrp_sync_group"
-                            | "global_defs"
-                            | "virtual_server"
-                            | "vrrp_track_process"
-                            | "static_ipaddress"
-                            | "static_routes"
-                            | "static_rules"
-                    )
-            })
+        let Some(first) = words
+            .first()
+            .filter(|w| !w.quoted && !self.stack.is_empty())
+        else {
+            return false;
+        };
+        let named = words.len() > 1;
+        match &*first.text {
+            "vrrp_instance" | "vrrp_script" | "vrrp_sync_group" | "vrrp_track_process" => named,
+            "global_defs" => true,
+            "virtual_server" | "static_ipaddress" | "static_routes" | "static_rules" => {
+                self.within() != Within::Skipped
+            }
+            _ => false,
+        }
     }
 
     fn close_to_root(&mut self, words: &[Word], diags: &mut Diags) {
@@ -230,7 +228,24 @@ impl Builder {
                         parent
                     }
                 },
-                None => Within::Skipped,
+                None => {
+                    if matches!(
+                        parent,
+                        Within::Names
+                            | Within::Addresses
+                            | Within::Peers
+                            | Within::Tracks
+                            | Within::Interfaces
+                    ) {
+                        let what =
+                            format!("{} holds no blocks; this one is not read", parent.name());
+                        diags.push(
+                            Diagnostic::error("unexpected-open", span, what)
+                                .help("is the `}` of the list missing above?"),
+                        );
+                    }
+                    Within::Skipped
+                }
             },
             None => {
                 diags.push(
@@ -419,6 +434,15 @@ mod tests {
     }
 
     #[test]
+    fn a_brace_forgotten_in_load_balancing_does_not_swallow_what_follows() {
+        let (nodes, diags) = tree(
+            "virtual_server 10.0.0.1 80 {\n real_server 1 {\n}\nvrrp_instance A {\n state MASTER\n}\n",
+        );
+        assert_eq!(names(&nodes), ["virtual_server", "vrrp_instance"]);
+        assert_eq!(diags[0].code, "missing-close");
+    }
+
+    #[test]
     fn missing_and_stray_braces_are_errors_and_reading_goes_on() {
         let (nodes, diags) = tree(
             "vrrp_instance A {\n virtual_ipaddress\n 10.0.0.1\n }\n priority 5\n}\n}\nglobal_defs {\n",
@@ -441,7 +465,7 @@ mod tests {
     #[test]
     fn lvs_blocks_are_skipped_whole() {
         let (nodes, diags) = tree(
-            "virtual_server 10.0.0.1 80 {\n real_server 1 {\n vrrp_instance x {\n }\n }\n}\nglobal_defs {\n}\n",
+            "virtual_server 10.0.0.1 80 {\n real_server 1 {\n vrrp_ipset x {\n }\n }\n}\nglobal_defs {\n}\n",
         );
         assert!(diags.is_empty(), "{diags:?}");
         assert_eq!(names(&nodes), ["virtual_server", "global_defs"]);

@@ -153,7 +153,7 @@ fn members<'n>(
                 .iter()
                 .take(1000)
                 .map(|known| (strsim::osa_distance(name, known), *known))
-                .filter(|(distance, _)| name.len() < 64 && *distance <= 2)
+                .filter(|(distance, _)| name.len() < 64 && *distance <= 2.min(name.len() / 2))
                 .min();
             let d = Diagnostic::error("unknown-member", member.span, what);
             diags.push(match near {

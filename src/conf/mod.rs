@@ -16,6 +16,7 @@ mod block;
 mod check;
 mod convert;
 pub mod diag;
+mod differences;
 mod expand;
 #[doc(hidden)]
 pub mod fuzz;
@@ -225,11 +226,16 @@ fn settings(nodes: &[Node], diags: &mut Diags) -> Settings {
         global.read(node, diags);
     }
     note_late_defaults(nodes, diags);
+    // Not acted on yet, but mistakes in them are told.
+    for entry in blocks(nodes, "static_ipaddress").flat_map(Node::children) {
+        address::entry(entry, diags);
+    }
     let mut trackers = trackers(nodes, diags);
     let mut placed = routers(nodes, &global, &mut trackers, diags);
     let user = global.script_user.as_ref();
     let groups = group::settle(nodes, &mut placed, &mut trackers, user, diags);
     trackers.note_unused(diags);
+    differences::note(nodes, &placed, diags);
     note_script_security(nodes, &global, diags);
     Settings {
         files: trackers.files.list.into_iter().map(Arc::new).collect(),
@@ -412,9 +418,10 @@ pub(crate) mod help {
         load_str("test.conf", text, &options)
     }
 
-    /// The codes of what is said, in order.
+    /// The codes of what is said, in order, without the notes on differences from keepalived.
     pub(crate) fn codes(loaded: &Loaded) -> Vec<&'static str> {
-        loaded.diagnostics.iter().map(|d| d.code).collect()
+        let codes = loaded.diagnostics.iter().map(|d| d.code);
+        codes.filter(|c| !differences::CODES.contains(c)).collect()
     }
 
     /// One instance on eth0 with VRID 51 and the given lines.

@@ -299,7 +299,7 @@ mod tests {
     }
 
     fn at(text: &str) -> SocketAddr {
-        text.parse().unwrap()
+        text.parse().expect("an address")
     }
 
     #[test]
@@ -335,7 +335,7 @@ mod tests {
         assert_eq!(
             good("gateway fe80::1 dev wan"),
             Probe::Gateway {
-                addr: "fe80::1".parse().unwrap(),
+                addr: "fe80::1".parse().expect("an address"),
                 interface: Some("wan".into())
             }
         );

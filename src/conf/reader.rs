@@ -21,6 +21,8 @@ const MAX_DEPTH: usize = 32;
 const MAX_GENERATED: usize = 200_000;
 /// References replaced in one line.
 const MAX_REPLACED: usize = 256;
+/// Bytes of a line that keepalived reads in one piece.
+const KEEPALIVED_LINE: usize = 1023;
 /// Bytes of a line, also after replacement.
 const MAX_LINE: usize = 64 << 10;
 
@@ -199,6 +201,18 @@ impl<'a> Reader<'a> {
                 .help("is this the right file?"),
             );
             return;
+        }
+        if raw.len() > KEEPALIVED_LINE {
+            self.diags.push(
+                Diagnostic::warning(
+                    "split-line",
+                    line.whole(),
+                    format!(
+                        "keepalived reads what is beyond {KEEPALIVED_LINE} bytes as a line of its own; here it belongs to this one"
+                    ),
+                )
+                .help("break the line up"),
+            );
         }
         if raw.contains('\0') {
             self.diags.push(

@@ -81,8 +81,10 @@ pub(super) struct Draft {
     pub(super) down_adverts: Option<At<u8>>,
     /// `garp_*`.
     pub(super) garp: Garp,
-    /// Where `garp_lower_prio_repeat` stands.
-    pub(super) lower_repeat: Option<Span>,
+    /// Where `garp_lower_prio_repeat` or `garp_lower_prio_delay` stands.
+    pub(super) lower_prio: Option<Span>,
+    /// `accept`.
+    pub(super) accept: Option<Span>,
     /// `lower_prio_no_advert`.
     pub(super) lower_prio_no_advert: Option<At<bool>>,
     /// `higher_prio_send_advert`.
@@ -191,8 +193,8 @@ impl Draft {
         if let Some(rest) = name.strip_prefix("garp_")
             && self.garp.read(rest, word, arg, diags)
         {
-            if rest == "lower_prio_repeat" {
-                self.lower_repeat = Some(word.span);
+            if rest.starts_with("lower_prio") {
+                self.lower_prio = Some(word.span);
             }
             return;
         }
@@ -301,6 +303,7 @@ impl Draft {
         match &*word.text {
             "native_ipv6" => self.native_ipv6 = Some(word.span),
             "no_virtual_ipaddress" => self.no_addresses = Some(word.span),
+            "accept" => self.accept = Some(word.span),
             "dont_track_primary" => self.dont_track_primary = true,
             "preempt" => self.nopreempt = None,
             "nopreempt" => self.nopreempt = Some(word.span),

@@ -23,7 +23,7 @@ pub(super) fn command(node: &Node, diags: &mut Diags) -> Option<Command> {
     }
     Some(Command {
         argv,
-        user: run_as(user),
+        user: run_as(user, diags),
     })
 }
 
@@ -62,9 +62,20 @@ fn user_like(word: &str) -> bool {
         && chars.all(|c| good(c) || c == '$')
 }
 
-/// `USER [[:]GROUP]`; supplementary groups are always set, which is all that the colon asks for.
-pub(super) fn run_as(words: &[Word]) -> Option<RunAs> {
+/// `USER [[:]GROUP]`. Programs are in no group but this one; a colon asks for the user's others.
+pub(super) fn run_as(words: &[Word], diags: &mut Diags) -> Option<RunAs> {
     let user = words.first().filter(|w| !w.text.is_empty())?;
+    let colon = words.get(1).filter(|w| w.text.starts_with(':'));
+    if let Some(word) = colon {
+        diags.push(Diagnostic::note(
+            "not-acted-on",
+            word.span,
+            format!(
+                "programs are in one group only; the others of {} are not set",
+                user.text
+            ),
+        ));
+    }
     let group = words
         .get(1)
         .map(|w| w.text.strip_prefix(':').unwrap_or(&w.text))
@@ -208,7 +219,7 @@ pub(super) fn check(node: &Node, diags: &mut Diags) -> Option<Check> {
         match (&*word.text, first) {
             ("script", Some(line)) => command = script_line(line, args, diags),
             ("check", Some(_)) => probe = probe::read(args, diags),
-            ("user", Some(_)) => user = run_as(args),
+            ("user", Some(_)) => user = run_as(args, diags),
             ("interval", Some(arg)) => {
                 if let Some(time) = positive(word, arg, diags) {
                     interval = time;

@@ -33,7 +33,7 @@ pub(super) fn settle(
     let mut start = start(&draft, diags);
     if strict {
         strict_state(&draft, &mut start, diags);
-        strict_rest(&mut draft, family, diags);
+        strict_rest(&mut draft, family, version, diags);
     }
     let (addresses, excluded) = addresses(&mut draft, family, version, strict, diags);
     let transport = transport(&mut draft, family, strict, diags);
@@ -206,7 +206,7 @@ fn strict_state(draft: &Draft, start: &mut Start, diags: &mut Diags) {
 }
 
 /// What strict mode takes away besides (keepalived.conf(5) vrrp_strict).
-fn strict_rest(draft: &mut Draft, family: Family, diags: &mut Diags) {
+fn strict_rest(draft: &mut Draft, family: Family, version: Version, diags: &mut Diags) {
     let mut say = |span: Span, what: &str| {
         diags.push(Diagnostic::warning(
             "strict",
@@ -228,6 +228,12 @@ fn strict_rest(draft: &mut Draft, family: Family, diags: &mut Diags) {
             "preempt_delay is not part of the standard and is left out",
         );
     }
+    if let (Some(span), Version::V2) = (draft.accept, version) {
+        say(
+            span,
+            "version 2 accepts packets for the addresses at their owner alone",
+        );
+    }
     if let Some((n, span)) = draft.down_adverts
         && n != 3
     {
@@ -242,7 +248,10 @@ fn strict_rest(draft: &mut Draft, family: Family, diags: &mut Diags) {
     if let Some((false, span)) = draft.owner_ignore_adverts {
         say(span, "owner_ignore_adverts is always on");
     }
-    if let (Some(span), Some(1..)) = (draft.lower_repeat, draft.garp.lower_repeat) {
+    let delayed = draft.garp.lower_delay.is_some_and(|d| !d.is_zero());
+    if let Some(span) = draft.lower_prio
+        && (delayed || matches!(draft.garp.lower_repeat, Some(1..)))
+    {
         say(span, "nothing is announced after a lower-priority advert");
     }
     if let (Family::V6, Some(first)) = (family, draft.addresses.first())

@@ -198,6 +198,15 @@ impl Lists {
         list.extend(read.filter_map(|e| entry(kind, e, diags)));
         true
     }
+
+    /// Where a name stands in any of them.
+    pub(super) fn span_of(&self, name: &str) -> Option<Span> {
+        [&self.scripts, &self.links, &self.files, &self.processes]
+            .into_iter()
+            .flatten()
+            .find(|e| *e.name == *name)
+            .map(|e| e.span)
+    }
 }
 
 /// What is tracked, with weights resolved.
@@ -325,7 +334,7 @@ impl<T> Definitions<T> {
             .keys()
             .take(1000)
             .map(|known| (strsim::osa_distance(name, known), known))
-            .filter(|(distance, _)| name.len() < 64 && *distance <= 2)
+            .filter(|(distance, _)| name.len() < 64 && *distance <= 2.min(name.len() / 2))
             .min();
         match near {
             Some((_, known)) => d.help(format!("did you mean `{known}`?")),

@@ -27,6 +27,15 @@ fn lines(node: &Node) -> impl Iterator<Item = (&Word, &[Word])> {
     })
 }
 
+fn repeated(name: &Word, what: &str, second: &Word, first: &Word, diags: &mut Diags) {
+    let text = format!("{} follows one {what}; the first counts", name.text);
+    diags.push(
+        Diagnostic::warning("repeated", second.span, text)
+            .related(first.span, "first here")
+            .help("write a block for each"),
+    );
+}
+
 fn missing(node: &Node, keyword: &str, example: &str, diags: &mut Diags) {
     let Some(name) = node.args().first() else {
         return;
@@ -45,13 +54,18 @@ fn missing(node: &Node, keyword: &str, example: &str, diags: &mut Diags) {
 /// Reads a `track_file` block.
 pub(super) fn file(node: &Node, diags: &mut Diags) -> Option<File> {
     let name = node.args().first()?;
-    let mut path = None;
+    let mut path: Option<&Word> = None;
     let mut pull = (1, false);
     let (mut init, mut overwrite) = (None, false);
     for (word, args) in lines(node) {
         match (&*word.text, args.first()) {
-            ("file", Some(arg)) => path = Some(arg),
-            ("weight", Some(arg)) => read_weight(&mut pull, word, arg, args.get(1), diags),
+            ("file", Some(arg)) => {
+                if let Some(before) = path.replace(arg) {
+                    repeated(name, "file", arg, before, diags);
+                    path = Some(before);
+                }
+            }
+            ("weight", Some(_)) => read_weight(&mut pull, 1, word, args, diags),
             ("init_file", _) => {
                 init = Some(init.unwrap_or(0));
                 for arg in args {
@@ -94,17 +108,23 @@ pub(super) fn file(node: &Node, diags: &mut Diags) -> Option<File> {
     })
 }
 
+/// The first weight that is not the default counts.
 fn read_weight(
     pull: &mut (i16, bool),
+    default: i16,
     word: &Word,
-    arg: &Word,
-    reverse: Option<&Word>,
+    args: &[Word],
     diags: &mut Diags,
 ) {
-    if let Some(n) = weight(word, arg, 254, diags) {
+    if pull.0 != default {
+        let what = format!("a second weight; {} counts", pull.0);
+        diags.push(Diagnostic::warning("repeated", word.span, what).help("remove this line"));
+        return;
+    }
+    if let Some(n) = args.first().and_then(|arg| weight(word, arg, 254, diags)) {
         pull.0 = n;
     }
-    pull.1 = reversed(reverse, false, diags).unwrap_or(pull.1);
+    pull.1 = reversed(args.get(1), false, diags).unwrap_or(pull.1);
 }
 
 /// Reads a `vrrp_track_process` block.
@@ -128,18 +148,7 @@ pub(super) fn process(node: &Node, diags: &mut Diags) -> Option<Process> {
         match (&*word.text, args.split_first()) {
             ("process", Some((first, params))) => match program {
                 None => program = Some((first, params)),
-                Some((before, _)) => diags.push(
-                    Diagnostic::warning(
-                        "repeated",
-                        first.span,
-                        format!(
-                            "{} follows one process at a time; the first counts",
-                            name.text
-                        ),
-                    )
-                    .related(before.span, "first here")
-                    .help("write a block for each"),
-                ),
+                Some((before, _)) => repeated(name, "process", first, before, diags),
             },
             ("param_match", None) => this.matching = ParamMatch::Exact,
             ("param_match", Some((arg, _))) => match &*arg.text {
@@ -155,9 +164,9 @@ pub(super) fn process(node: &Node, diags: &mut Diags) -> Option<Process> {
                 ),
             },
             ("full_command", _) => this.full_command = true,
-            ("weight", Some((arg, rest))) => {
+            ("weight", Some(_)) => {
                 let mut pull = (this.weight, this.reverse);
-                read_weight(&mut pull, word, arg, rest.first(), diags);
+                read_weight(&mut pull, 0, word, args, diags);
                 (this.weight, this.reverse) = pull;
             }
             ("quorum" | "quorum_max", Some((arg, _))) => quorum(&mut this, word, arg, diags),
@@ -354,6 +363,8 @@ mod tests {
         let (file, _) = files("file /x/y\nweight -254 reverse");
         let file = file.expect("a file");
         assert_eq!((file.weight, file.reverse), (-254, true));
+        let (file, codes) = files("file /x/y\nweight 1\nweight 7\nweight 8");
+        assert_eq!((file.expect("a file").weight, codes), (7, vec!["repeated"]));
         let (file, codes) = files("file /x/y\nweight 300");
         assert_eq!(file.expect("a file").weight, 1);
         assert_eq!(codes, ["out-of-range"]);
@@ -390,6 +401,7 @@ mod tests {
     fn paths_that_cannot_be_watched_are_noted() {
         assert_eq!(files("file /proc/loadavg").1, ["unwatched-path"]);
         assert_eq!(files("file health").1, ["relative-path"]);
+        assert_eq!(files("file /a/b\nfile /a/c").1, ["repeated"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Settings become routers and trackers: at the start from nothing, at a reload by difference.
 
-use crate::core::action::{Action, Actions};
+use crate::core::action::{Action, Actions, Change};
 use crate::core::engine::Engine;
 use crate::core::places::{Bystanders, Spot, spot};
 use crate::core::plan::{Plan, Step};
@@ -14,6 +14,7 @@ use crate::model::notice::{Phase, What, Why};
 use crate::model::settings::{RouterSettings, Settings};
 use crate::model::time::Instant;
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 impl Engine {
@@ -60,11 +61,33 @@ impl Engine {
         }
         self.relate(&new);
         if self.begun {
+            // What another router gives up in this turn is no leftover.
+            let leaving: HashSet<(LinkId, Cidr)> = out
+                .iter()
+                .filter_map(|action| match action {
+                    Action::Address {
+                        link,
+                        change: Change::Remove,
+                        what,
+                        ..
+                    } => Some((*link, what.cidr)),
+                    Action::Address { .. }
+                    | Action::Send { .. }
+                    | Action::Open { .. }
+                    | Action::Close { .. }
+                    | Action::StartRun { .. }
+                    | Action::StopRun { .. }
+                    | Action::Ordered { .. }
+                    | Action::Notify(_)
+                    | Action::Tell(_)
+                    | Action::Dispose(_) => None,
+                })
+                .collect();
             for id in altered {
-                self.scrub(id, out);
+                self.scrub(id, &leaving, out);
             }
             for id in created {
-                self.scrub(id, out);
+                self.scrub(id, &leaving, out);
                 self.say(id, "created", out);
             }
         }
@@ -274,7 +297,12 @@ impl Engine {
     /// somebody before they were virtual ones, unless somebody alive wants them.
     ///
     /// Only the exact address on the exact interface, never on a loopback interface.
-    pub(super) fn scrub(&mut self, id: RouterId, out: &mut Actions) {
+    pub(super) fn scrub(
+        &mut self,
+        id: RouterId,
+        leaving: &HashSet<(LinkId, Cidr)>,
+        out: &mut Actions,
+    ) {
         let Some(Some(router)) = self.routers.get(id.0 as usize) else {
             return;
         };
@@ -297,6 +325,7 @@ impl Engine {
                 && !self.requests.is_leaving(place.what.cidr.addr)
                 && !self.is_claimed(link, place.what.cidr)
                 && !self.is_served(link, place.what.cidr)
+                && !leaving.contains(&(link, place.what.cidr))
             {
                 left.push((link, name, place.what.clone()));
             }

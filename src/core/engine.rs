@@ -134,6 +134,12 @@ impl Engine {
             Input::Tick => self.tick(now, out),
             Input::Link(seen) => self.see_link(now, &seen),
             Input::Address(seen) => self.see_address(now, &seen, out),
+            Input::CheckStarted { check, run } => {
+                if let Some(Some(tracker)) = self.trackers.get_mut(check.0 as usize) {
+                    tracker.on_started(run);
+                }
+                return;
+            }
             Input::CheckDone {
                 check,
                 run,
@@ -464,7 +470,7 @@ impl Engine {
         }
         self.scrub_left(left, out);
         for id in self.order.clone() {
-            self.scrub(id, out);
+            self.scrub(id, &HashSet::new(), out);
         }
         for (id, tracker) in self.trackers.iter_mut().enumerate() {
             if let Some(tracker) = tracker {

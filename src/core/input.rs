@@ -40,6 +40,13 @@ pub enum Input<'a> {
     Link(LinkSeen),
     /// The kernel says of an address.
     Address(AddressSeen),
+    /// The program of a run was started; a run that was not has no result at its deadline.
+    CheckStarted {
+        /// Which script.
+        check: CheckId,
+        /// Which run.
+        run: RunId,
+    },
     /// A run of a script ended.
     CheckDone {
         /// Which script.

@@ -10,6 +10,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// ECANCELED: a waiting request was made pointless by a later one for the same address.
+const CANCELLED: i32 = 125;
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_LAST: Duration = Duration::from_secs(30);
 
@@ -366,6 +368,12 @@ impl Places {
                 place.state = PlaceState::Present;
                 place.patience = RETRY_FIRST;
                 (Answered::Installed, index)
+            }
+            // Another router's request for the same address came first; the kernel never heard ours.
+            (PlaceState::Adding(_), Some(CANCELLED)) => {
+                self.adding = self.adding.saturating_sub(1);
+                place.wait(now);
+                (Answered::Nothing, index)
             }
             (PlaceState::Adding(_), Some(_)) => {
                 self.adding = self.adding.saturating_sub(1);

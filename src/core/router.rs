@@ -16,7 +16,7 @@ use crate::core::serve::find_link;
 use crate::core::stats::Stats;
 use crate::model::addr::VirtualAddress;
 use crate::model::ids::{Family, LinkId, RouterId, Version};
-use crate::model::notice::{Heard, Notice, Notification, Phase, Told, What, Why};
+use crate::model::notice::{Heard, Level, Notice, Notification, Phase, Told, What, Why};
 use crate::model::order::Outcome;
 use crate::model::priority::{Claim, Priority};
 use crate::model::settings::{AuthSettings, GlobalSettings, RouterSettings, TransportSettings};
@@ -582,7 +582,20 @@ impl Router {
                 }
             }
             (State::Active(_), false) => self.settle_in(cx),
-            (State::Fault, _) | (State::Backup(_), false) => {}
+            (State::Fault, true) => self.still_in_fault(cx),
+            (State::Fault, false) | (State::Backup(_), false) => {}
+        }
+    }
+
+    /// Another obstacle came first in line: the log and `status` are to name the one that stands.
+    fn still_in_fault(&mut self, cx: &mut Cx<'_>) {
+        if let Some(why) = self.faults.first()
+            && why.code() != self.why.code()
+        {
+            self.why = why.clone();
+            let text = Arc::from(format!("still in FAULT STATE: {why}"));
+            let level = Level::Info;
+            self.tell(What::Text { level, text }, cx);
         }
     }
 

@@ -89,11 +89,13 @@ impl Health {
 enum Phase {
     /// Nothing runs.
     Idle,
-    /// A run is going on. `again`: its limit was slept through once.
+    /// A run is going on. `again`: its limit was slept through once. `begun`: the runner said that
+    /// it has started the program.
     Running {
         run: RunId,
         stop_at: Instant,
         again: bool,
+        begun: bool,
     },
     /// A run is being killed.
     /// Its deadline is past and counted. `killed`: even SIGKILL was sent.
@@ -261,11 +263,30 @@ impl Tracker {
                 run,
                 stop_at,
                 again: false,
+                begun,
             } if now.since(stop_at) > SLEPT => {
                 self.phase = Phase::Running {
                     run,
                     stop_at: now + self.settings.timeout,
                     again: true,
+                    begun,
+                };
+            }
+            // The runner hangs or is overrun: trouble of ours, which says nothing of the service.
+            Phase::Running {
+                run,
+                stop_at,
+                begun: false,
+                ..
+            } if now >= stop_at => {
+                out.push(Action::StopRun {
+                    run,
+                    how: Signal::Kill,
+                });
+                self.phase = Phase::Stopping {
+                    run,
+                    next_at: now + KILL_AGAIN,
+                    killed: false,
                 };
             }
             Phase::Running { run, stop_at, .. } if now >= stop_at => {
@@ -298,6 +319,7 @@ impl Tracker {
                         run,
                         stop_at: now + self.settings.timeout,
                         again: false,
+                        begun: false,
                     };
                     out.push(Action::StartRun {
                         check: self.id,
@@ -317,6 +339,15 @@ impl Tracker {
             }
         }
         edge
+    }
+
+    /// The runner has started the program of a run.
+    pub const fn on_started(&mut self, started: RunId) {
+        if let Phase::Running { run, begun, .. } = &mut self.phase
+            && run.0 == started.0
+        {
+            *begun = true;
+        }
     }
 
     /// Takes the end of a run; `None` if it is not the current one or changed nothing.
@@ -546,6 +577,7 @@ mod tests {
         let (mut t, mut runs, mut out) = (tracker(1, 1), 0, Actions::default());
         assert_eq!(t.on_tick(Instant::ZERO, &mut runs, &mut out), None);
         let run = run_of(&out);
+        t.on_started(run);
         assert_eq!(t.deadline(), Some(Instant::ZERO + S));
         out.clear();
         assert_eq!(
@@ -582,6 +614,7 @@ mod tests {
         let (mut t, mut runs, mut out) = (tracker(1, 1), 0, Actions::default());
         t.on_tick(Instant::ZERO, &mut runs, &mut out);
         let run = run_of(&out);
+        t.on_started(run);
         let none = Arc::from("");
         let woken = Instant::ZERO + 5 * S;
         assert_eq!(t.on_tick(woken, &mut runs, &mut out), None);
@@ -592,10 +625,38 @@ mod tests {
 
         let (mut t, mut out) = (tracker(1, 1), Actions::default());
         t.on_tick(Instant::ZERO, &mut runs, &mut out);
+        t.on_started(run_of(&out));
         assert_eq!(t.on_tick(woken, &mut runs, &mut out), None);
         // One that hangs has only one more limit, however late that is looked at.
         let edge = t.on_tick(woken + 9 * S, &mut runs, &mut out);
         assert_eq!((edge, t.health().up()), (Some(Edge::Fell), Some(false)));
+    }
+
+    #[test]
+    fn a_run_that_the_runner_never_started_is_no_result_at_its_deadline() {
+        let (mut t, mut runs, mut out) = (tracker(1, 1), 0, Actions::default());
+        t.on_tick(Instant::ZERO, &mut runs, &mut out);
+        let run = run_of(&out);
+        out.clear();
+        assert_eq!(t.on_tick(Instant::ZERO + S, &mut runs, &mut out), None);
+        assert_eq!(t.health(), Health::Pending, "trouble of ours says nothing");
+        let kills = |a: &Action| {
+            matches!(
+                a,
+                Action::StopRun {
+                    how: Signal::Kill,
+                    ..
+                }
+            )
+        };
+        assert!(out.iter().any(kills), "should it start after all");
+        let none = Arc::from("");
+        let late = Instant::ZERO + 3 * S;
+        assert_eq!(
+            t.on_done(late, run, Verdict::Signalled(9), &none, &mut out),
+            None
+        );
+        assert_eq!(t.health(), Health::Pending);
     }
 
     #[test]

@@ -25,6 +25,8 @@ const NOTICES: usize = 4096;
 /// From the service thread to the engine.
 #[derive(Debug)]
 pub(super) enum ToEngine {
+    /// A run's program was started.
+    CheckStarted { check: CheckId, run: RunId },
     /// A run ended.
     CheckDone {
         check: CheckId,

@@ -33,6 +33,10 @@ const FACT_LIMIT: usize = 1024;
 /// Packets that come faster than this are let collect for so long: waking costs more than reading.
 const FAST: Duration = Duration::from_micros(100);
 const COLLECT: Duration = Duration::from_micros(100);
+/// So many times in one wake, so that what an answer says is not older than what an event says.
+const FACT_ROUNDS: usize = 64;
+/// A failed dump is asked for again after so long.
+const RESYNC_AGAIN: Duration = Duration::from_secs(1);
 /// A stop waits so long for the kernel's answers.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -105,6 +109,7 @@ struct Thread {
     /// When packets were last read.
     read_at: Instant,
     stop_by: Option<Instant>,
+    resync_at: Option<Instant>,
     realtime: bool,
     locked: bool,
 }
@@ -141,6 +146,7 @@ impl Thread {
             wakes: 0,
             read_at: Instant::ZERO,
             stop_by: None,
+            resync_at: None,
             realtime: false,
             locked: false,
         })
@@ -186,7 +192,7 @@ impl Thread {
     fn run(&mut self, answers: &Bell, bridge: &mut EngineEnd) -> Result<(), String> {
         let mut ready: Vec<u64> = Vec::with_capacity(64);
         loop {
-            let others = [self.stop_by, self.performer.retry_at()];
+            let others = [self.stop_by, self.resync_at, self.performer.retry_at()];
             let deadline = self.engine.next_deadline();
             let deadline = others.into_iter().flatten().chain(deadline).min();
             self.poller
@@ -212,6 +218,9 @@ impl Thread {
             self.engine
                 .handle(clock::now(), Input::Tick, &mut self.actions);
             self.act(bridge);
+            if self.resync_at.is_some_and(|at| clock::now() >= at) {
+                self.resync_or_later(bridge);
+            }
             if packets > 0 {
                 self.let_collect();
             }
@@ -275,17 +284,24 @@ impl Thread {
         let mut answered = std::mem::take(&mut self.answered);
         bridge.take(&mut messages);
         self.hands.drain(&mut answered);
-        match self.events.drain(&mut self.facts, FACT_LIMIT) {
-            Ok(Drained::Empty | Drained::More) => self.handle_facts(bridge),
-            Ok(Drained::Overrun) => {
-                tell(
-                    bridge,
-                    Level::Warn,
-                    "netlink events were lost; asking for everything anew".into(),
-                );
-                self.resync(bridge)?;
+        for _ in 0..FACT_ROUNDS {
+            match self.events.drain(&mut self.facts, FACT_LIMIT) {
+                Ok(Drained::Empty) => {
+                    self.handle_facts(bridge);
+                    break;
+                }
+                Ok(Drained::More) => self.handle_facts(bridge),
+                Ok(Drained::Overrun) => {
+                    let text = "netlink events were lost; asking for everything anew";
+                    tell(bridge, Level::Warn, text.to_owned());
+                    self.resync_or_later(bridge);
+                    break;
+                }
+                Err(error) => {
+                    tell(bridge, Level::Warn, format!("netlink events: {error}"));
+                    break;
+                }
             }
-            Err(error) => tell(bridge, Level::Warn, format!("netlink events: {error}")),
         }
         let now = clock::now();
         for answer in answered.drain(..) {
@@ -310,6 +326,10 @@ impl Thread {
     fn take(&mut self, message: ToEngine, bridge: &mut EngineEnd) {
         let now = clock::now();
         match message {
+            ToEngine::CheckStarted { check, run } => {
+                let input = Input::CheckStarted { check, run };
+                self.engine.handle(now, input, &mut self.actions);
+            }
             ToEngine::CheckDone {
                 check,
                 run,
@@ -349,6 +369,15 @@ impl Thread {
                 self.engine
                     .handle(now, Input::Stop(StopKind::Polite), &mut self.actions);
             }
+        }
+    }
+
+    /// Without the kernel's answer everything stays as it is believed to be, and is asked again.
+    fn resync_or_later(&mut self, bridge: &mut EngineEnd) {
+        self.resync_at = None;
+        if let Err(error) = self.resync(bridge) {
+            tell(bridge, Level::Warn, format!("{error}; asking again"));
+            self.resync_at = Some(clock::now() + RESYNC_AGAIN);
         }
     }
 

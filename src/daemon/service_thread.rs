@@ -17,9 +17,10 @@ use crate::model::settings::Settings;
 use crate::model::time::Instant;
 use crate::obs::log::{Log, Threshold};
 use crate::os::{clock, rt};
-use crate::scripts::checks::Checks;
+use crate::scripts::checks::{Checks, Done};
 use crate::scripts::handle::Runner;
 use crate::scripts::notify::{NotifyQueues, Outbox};
+use crate::scripts::probe::Probes;
 use crate::scripts::protocol::{Kind, Reply, Request, Signal};
 use crate::scripts::watch::{News, Watchers};
 use std::collections::{HashMap, VecDeque};
@@ -58,6 +59,7 @@ pub(super) struct Service {
     /// When a lost runner is started again.
     pub(super) runner_at: Instant,
     pub(super) checks: Checks,
+    pub(super) probes: Probes,
     pub(super) watchers: Watchers,
     pub(super) notify: NotifyQueues,
     pub(super) outbox: Outbox,
@@ -111,6 +113,7 @@ impl Service {
                     }
                 }
                 reply = next_reply(&mut self.runner), if has_runner => self.reply(reply),
+                done = self.probes.next() => self.check_done(done),
                 news = self.watchers.next() => self.hear(news),
                 () = sleep(absence), if !has_runner => self.start_runner(),
                 Some(ask) = asked.recv() => self.asked(ask),
@@ -159,6 +162,10 @@ impl Service {
                 run,
                 settings,
             } => {
+                if let Some(probe) = &settings.probe {
+                    self.probes.start(check, run, probe, settings.timeout);
+                    return;
+                }
                 let request = self.checks.start(check, run, &settings);
                 if self.runner.is_some() {
                     self.ask_runner([request]);
@@ -166,6 +173,7 @@ impl Service {
                     self.lose_checks();
                 }
             }
+            ToService::StopRun { run, .. } if self.probes.stop(run) => {}
             ToService::StopRun { run, how } => {
                 let how = match how {
                     action::Signal::Term => Signal::Term,
@@ -197,7 +205,6 @@ impl Service {
             }
             ToService::Stopped => {
                 self.engine_gone = Some(None);
-                self.notify.begin_stop(now);
             }
             ToService::Broken(error) => {
                 let event = Event::new("broken", &format!("the engine cannot go on: {error}"));
@@ -228,18 +235,20 @@ impl Service {
                 );
                 self.lose_checks();
             }
-            Some(Reply::Started { key, .. }) => self.notify.started(key),
+            Some(Reply::Started { key, .. }) => match key.kind() {
+                Kind::Check => {
+                    if let Some((check, run)) = self.checks.started(key) {
+                        self.engine.send(ToEngine::CheckStarted { check, run });
+                    }
+                }
+                Kind::Notify => self.notify.started(key),
+            },
             Some(Reply::Ended {
                 key, how, stderr, ..
             }) => match key.kind() {
                 Kind::Check => {
                     if let Some(done) = self.checks.ended(key, how, &stderr) {
-                        self.engine.send(ToEngine::CheckDone {
-                            check: done.check,
-                            run: done.run,
-                            verdict: done.verdict,
-                            stderr: done.stderr,
-                        });
+                        self.check_done(done);
                     }
                 }
                 Kind::Notify => {
@@ -254,13 +263,17 @@ impl Service {
     /// Trouble of ours is no result: the runs are reported as lost.
     fn lose_checks(&mut self) {
         for done in self.checks.lost() {
-            self.engine.send(ToEngine::CheckDone {
-                check: done.check,
-                run: done.run,
-                verdict: done.verdict,
-                stderr: done.stderr,
-            });
+            self.check_done(done);
         }
+    }
+
+    fn check_done(&self, done: Done) {
+        self.engine.send(ToEngine::CheckDone {
+            check: done.check,
+            run: done.run,
+            verdict: done.verdict,
+            stderr: done.stderr,
+        });
     }
 
     fn start_runner(&mut self) {
@@ -323,6 +336,7 @@ impl Service {
             return;
         }
         self.stopping = true;
+        self.notify.begin_stop(clock::now());
         self.say(Level::Info, format!("stopping ({by})"));
         let event = Event::new("stop", &format!("stopping ({by})"));
         self.chronicle.record(clock::now(), event);

@@ -25,6 +25,7 @@ use crate::os::{claims, rt};
 use crate::scripts::checks::Checks;
 use crate::scripts::handle::Runner;
 use crate::scripts::notify::{NotifyQueues, Outbox};
+use crate::scripts::probe::Probes;
 use crate::scripts::watch::Watchers;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -162,6 +163,7 @@ async fn serve(
         runner: Some(runner),
         runner_at: Instant::ZERO,
         checks: Checks::default(),
+        probes: Probes::default(),
         watchers,
         notify: NotifyQueues::default(),
         outbox: Outbox::default(),

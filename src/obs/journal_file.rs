@@ -312,7 +312,7 @@ mod tests {
         fs::remove_file(&path).expect("removed");
         for seq in 2..=40 {
             writer.append(&event(seq));
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::park_timeout(Duration::from_millis(1));
         }
         drop(writer);
         assert_eq!(numbers(dir.path(), 2).last().copied(), Some(40));

@@ -153,34 +153,39 @@ mod tests {
 
     #[tokio::test]
     async fn written_moved_linked_and_deleted_entries_are_told() {
-        let dir = tempfile::tempdir().unwrap();
-        let directories = Directories::open().unwrap();
-        let watch = directories.add(dir.path()).unwrap();
-        assert_eq!(directories.add(&dir.path().join(".")).unwrap(), watch);
+        let dir = tempfile::tempdir().expect("a folder");
+        let directories = Directories::open().expect("it can be watched");
+        let watch = directories.add(dir.path()).expect("it can be watched");
+        assert_eq!(
+            directories
+                .add(&dir.path().join("."))
+                .expect("it can be watched"),
+            watch
+        );
         let path = |name: &str| dir.path().join(name);
-        fs::write(path("written"), "1").unwrap();
+        fs::write(path("written"), "1").expect("the file system obeys");
         names(&directories, watch, "written").await;
-        fs::rename(path("written"), path("moved")).unwrap();
+        fs::rename(path("written"), path("moved")).expect("the file system obeys");
         let seen = names(&directories, watch, "moved").await;
         assert!(seen.contains(&"written".to_owned()), "{seen:?}");
-        fs::hard_link(path("moved"), path("linked")).unwrap();
+        fs::hard_link(path("moved"), path("linked")).expect("the file system obeys");
         names(&directories, watch, "linked").await;
-        fs::remove_file(path("linked")).unwrap();
+        fs::remove_file(path("linked")).expect("the file system obeys");
         names(&directories, watch, "linked").await;
     }
 
     #[tokio::test]
     async fn a_directory_that_goes_is_told_once_it_is_gone() {
-        let parent = tempfile::tempdir().unwrap();
-        let directories = Directories::open().unwrap();
+        let parent = tempfile::tempdir().expect("a folder");
+        let directories = Directories::open().expect("it can be watched");
         for way in ["removed", "moved"] {
             let dir = parent.path().join(way);
-            fs::create_dir(&dir).unwrap();
-            let watch = directories.add(&dir).unwrap();
+            fs::create_dir(&dir).expect("the file system obeys");
+            let watch = directories.add(&dir).expect("it can be watched");
             if way == "moved" {
-                fs::rename(&dir, parent.path().join("elsewhere")).unwrap();
+                fs::rename(&dir, parent.path().join("elsewhere")).expect("the file system obeys");
             } else {
-                fs::remove_dir(&dir).unwrap();
+                fs::remove_dir(&dir).expect("the file system obeys");
             }
             names(&directories, watch, "LOST").await;
         }

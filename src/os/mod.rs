@@ -4,14 +4,17 @@
 //! elsewhere. The engine thread calls [`poller`], [`vrrp_socket`], [`packet_socket`] and [`netlink`];
 //! [`hands`] is a thread of its own. `unsafe` lives in `sys` alone, the present time in [`clock`] alone.
 
+mod ask;
 pub mod claims;
 pub mod clock;
+pub mod default_route;
 pub mod error;
 pub mod handover;
 pub mod hands;
 pub mod holders;
 pub mod inotify;
 pub mod ledger;
+pub mod neighbour;
 pub mod netlink;
 pub mod packet_socket;
 pub mod poller;

@@ -101,10 +101,10 @@ mod tests {
     fn our_own_process_is_listed_alive_and_called_by_its_arguments() {
         let mut proc = Proc::default();
         let ourselves = std::process::id();
-        assert!(proc.pids().unwrap().contains(&ourselves));
+        assert!(proc.pids().expect("it can be read").contains(&ourselves));
         assert!(proc.is_alive(ourselves));
-        let first = std::env::args().next().unwrap();
-        let line = proc.cmdline(ourselves, 4096).unwrap();
+        let first = std::env::args().next().expect("a name of ours");
+        let line = proc.cmdline(ourselves, 4096).expect("it can be read");
         assert!(line.starts_with(first.as_bytes()));
         assert_eq!(proc.cmdline(ourselves, 3).map(<[u8]>::len), Some(3));
     }
@@ -116,19 +116,19 @@ mod tests {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap();
+            .expect("started");
         assert!(proc.is_alive(child.id()));
         assert_eq!(proc.comm(child.id()), Some(&b"cat"[..]));
         // cat ends with its input; then its output does, and nobody has waited for it.
         drop(child.stdin.take());
-        let mut output = child.stdout.take().unwrap();
-        output.read_to_end(&mut Vec::new()).unwrap();
+        let mut output = child.stdout.take().expect("piped");
+        output.read_to_end(&mut Vec::new()).expect("readable");
         let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
         let flags = nix::sys::wait::WaitPidFlag::WEXITED | nix::sys::wait::WaitPidFlag::WNOWAIT;
-        nix::sys::wait::waitid(nix::sys::wait::Id::Pid(pid), flags).unwrap();
-        assert!(proc.pids().unwrap().contains(&child.id()));
+        nix::sys::wait::waitid(nix::sys::wait::Id::Pid(pid), flags).expect("a child of ours");
+        assert!(proc.pids().expect("it can be read").contains(&child.id()));
         assert!(!proc.is_alive(child.id()));
-        child.wait().unwrap();
+        child.wait().expect("a child of ours");
         assert!(!proc.is_alive(child.id()));
         assert_eq!(proc.comm(child.id()), None);
     }

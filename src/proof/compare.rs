@@ -3,13 +3,11 @@
 use crate::conf::{Diagnostic, Severity};
 use crate::model::ids::Version;
 use crate::model::settings::{RouterSettings, TransportSettings};
-use crate::proof::Field;
 use crate::proof::group::{self, Seat};
-use crate::proof::member::{Definitions, Member};
+use crate::proof::member::Member;
 use crate::proof::place::Findings;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 /// Addresses named in one sentence.
 const NAMED: usize = 3;
@@ -375,69 +373,6 @@ fn masters(members: &[Member<'_>], findings: &mut Findings<'_>) {
     }
 }
 
-/// Who leads which member of which sync group.
-#[derive(Default)]
-pub(super) struct Leaders {
-    /// By node and group: the node that serves each member while all is well.
-    led: HashMap<(usize, usize), Vec<Led>>,
-}
-
-struct Led {
-    instance: Arc<str>,
-    by: usize,
-}
-
-impl Leaders {
-    /// Remembers who serves a virtual router while all is well.
-    pub(super) fn note(&mut self, field: &Field<'_>, definitions: &[Definitions<'_>]) {
-        let [holder] = *field.holders() else { return };
-        let Some(by) = field.members.get(holder).map(|m| m.node) else {
-            return;
-        };
-        for member in &field.members {
-            let instance = &member.settings.name;
-            if let Some(group) = definitions[member.node].group_of(instance) {
-                let led = self.led.entry((member.node, group)).or_default();
-                led.push(Led {
-                    instance: instance.clone(),
-                    by,
-                });
-            }
-        }
-    }
-
-    /// A group moves as one, so one router must be the best for all of its members.
-    pub(super) fn judge(self, findings: &mut Findings<'_>) {
-        let mut all: Vec<_> = self.led.into_iter().collect();
-        all.sort_by_key(|(key, _)| *key);
-        for ((node, group), led) in all {
-            let Some((first, other)) = led
-                .first()
-                .and_then(|first| Some((first, led.iter().find(|l| l.by != first.by)?)))
-            else {
-                continue;
-            };
-            let of = &findings.nodes[node];
-            let Some(name) = of.settings.groups.get(group).map(|g| &g.name) else {
-                continue;
-            };
-            let names = findings.nodes;
-            let what = format!(
-                "the members of this sync group disagree: {} leads {}, {} leads {}; they move together and never settle",
-                names[first.by].name, first.instance, names[other.by].name, other.instance,
-            );
-            let span = of
-                .text
-                .and_then(|(places, _)| places.name("vrrp_sync_group", name));
-            findings.push(
-                node,
-                Diagnostic::warning("group-disagrees", span.unwrap_or_default(), what)
-                    .help("let the same router have the highest priority in every member"),
-            );
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crate::proof::help::{codes, file, findings};
@@ -564,26 +499,5 @@ mod tests {
         files[0].push_str(more);
         only(&files, "Note alone: only r1 has VRID 9 (IPv4)");
         assert_eq!(codes(&files[..1]), [] as [&str; 0]);
-    }
-
-    #[test]
-    fn members_of_a_sync_group_need_one_leader() {
-        let grouped = |v: u8, w: u8| {
-            let instance = |name: &str, vrid: u8, priority: u8| {
-                format!(
-                    "vrrp_instance {name} {{\n interface eth0\n virtual_router_id {vrid}\n priority {priority}\n \
-                     virtual_ipaddress {{ 10.0.0.{vrid}/24 }}\n}}\n"
-                )
-            };
-            let (v, w) = (instance("V", 1, v), instance("W", 2, w));
-            format!("{v}{w}vrrp_sync_group G {{\n group {{ V W }}\n}}\n")
-        };
-        assert_eq!(
-            codes(&[grouped(100, 100), grouped(90, 90)]),
-            [] as [&str; 0]
-        );
-        let said = findings(&[grouped(100, 90), grouped(90, 100)]);
-        assert_eq!(said.len(), 2, "{said:#?}");
-        assert!(said[0].starts_with("r1 13 Warning group-disagrees: the members of this sync group disagree: r1 leads V, r2 leads W"), "{said:#?}");
     }
 }

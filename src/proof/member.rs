@@ -62,9 +62,12 @@ impl Tracker {
     ///
     /// Of its two states the one that leaves the priority higher is the good one: with `reverse`
     /// that is down.
+    ///
+    /// What another member of the sync group tracks moves only that one's priority, but its fault is
+    /// everybody's.
     pub(super) fn pull(&self, well: bool) -> Pull {
         let up = well != self.reverse;
-        match self.kind {
+        let pull = match self.kind {
             Kind::Script | Kind::Interface => {
                 match crate::model::priority::Weight::new(self.weight) {
                     Some(weight) => pull(weight, self.reverse, Some(up)),
@@ -73,7 +76,16 @@ impl Tracker {
             }
             Kind::Process => pull_of(self.weight, self.reverse, Some(up)),
             Kind::File => pull_of_value(self.weight, self.reverse, self.value(well)),
+        };
+        match (pull, &self.of) {
+            (Pull::Points(_), Some(_)) => Pull::Nothing,
+            (pull, _) => pull,
         }
+    }
+
+    /// The same thing tracked, perhaps by another instance of the node.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        (self.kind, &self.name) == (other.kind, &other.name)
     }
 
     /// The number in a tracked file: one that does no harm, or the nearest that does.
@@ -128,12 +140,12 @@ pub(super) struct Member<'a> {
 
 impl Member<'_> {
     /// What it comes to while `bad` says which trackers are not well.
-    pub(super) fn standing(&self, bad: impl Fn(usize) -> bool) -> Standing {
-        let pulls = self.trackers.iter().enumerate();
-        effective(
-            self.settings.priority,
-            pulls.map(|(index, tracker)| tracker.pull(!bad(index))),
-        )
+    pub(super) fn standing(&self, bad: impl Fn(&Tracker) -> bool) -> Standing {
+        let pulls = self
+            .trackers
+            .iter()
+            .map(|tracker| tracker.pull(!bad(tracker)));
+        effective(self.settings.priority, pulls)
     }
 
     /// What it comes to when so many points are added and nothing faults.
@@ -190,7 +202,7 @@ pub(super) struct Definitions<'a> {
     processes: HashSet<&'a str>,
     /// The sync group of each instance that has one, by its place.
     group_of: HashMap<&'a str, usize>,
-    /// Trackers of weight 0 of all members, by group.
+    /// Trackers of all members, by group.
     shared: Vec<Vec<Tracker>>,
 }
 
@@ -212,7 +224,6 @@ impl<'a> Definitions<'a> {
         for router in &settings.routers {
             if let Some(&group) = this.group_of.get(&*router.name) {
                 let mut own = this.own(router);
-                own.retain(Tracker::faults);
                 own.iter_mut()
                     .for_each(|t| t.of = Some(router.name.clone()));
                 if let Some(shared) = this.shared.get_mut(group) {
@@ -234,8 +245,12 @@ impl<'a> Definitions<'a> {
         let group = self.group_of(&router.name);
         let shared = group.and_then(|group| self.shared.get(group));
         for tracker in shared.into_iter().flatten() {
-            let same = |t: &Tracker| (t.kind, &t.name) == (tracker.kind, &tracker.name);
-            if tracker.of.as_ref() != Some(&router.name) && !all.iter().any(same) {
+            if tracker.of.as_ref() == Some(&router.name) {
+                continue;
+            }
+            // A thing that faults one and only weighs with another faults both.
+            let same = |t: &Tracker| t.is(tracker) && (t.faults() || !tracker.faults());
+            if !all.iter().any(same) {
                 all.push(tracker.clone());
             }
         }
@@ -350,7 +365,7 @@ mod tests {
         assert_eq!(m.sums(Some(0)), [0, 5]);
         assert_eq!(m.reach(), [90, 95, 100, 105]);
         assert_eq!(m.standing(|_| false).priority.get(), 105);
-        assert!(m.standing(|t| t == 2).fault);
+        assert!(m.standing(|t| &*t.name == "c").fault);
     }
 
     #[test]
@@ -388,6 +403,7 @@ mod tests {
             [
                 ("eth1".into(), None),
                 ("a".into(), a.clone()),
+                ("w".into(), a.clone()),
                 ("eth0".into(), a)
             ]
         );

@@ -4,10 +4,13 @@
 //! every node is let vanish. Priorities come from the engine's own fold ([`crate::core::fold`]), who
 //! takes over from its own timers ([`crate::core::election`]); the simulator plays the same cases in
 //! the tests. `member` is one instance and what it tracks, `group` finds the instances that belong
-//! together, `contest` says who serves, `compare` and `weigh` find what is wrong, `table` shows it.
+//! together, `bond` what sync groups tie to each other, `contest` says who serves; `compare`, `weigh` and
+//! `even` find what is wrong, `table` shows it.
 
+mod bond;
 mod compare;
 mod contest;
+mod even;
 mod group;
 mod member;
 mod place;
@@ -19,7 +22,8 @@ pub use member::Kind;
 use crate::conf::{Diagnostic, Loaded, Places, Sources};
 use crate::model::ids::{Family, Version};
 use crate::model::settings::Settings;
-use contest::Entrant;
+use bond::Bonds;
+use contest::{Beside, Entrant, Outcome};
 use group::Seat;
 use member::{Definitions, Member};
 use serde::Serialize;
@@ -78,9 +82,9 @@ pub struct Group {
     pub unicast: bool,
     /// Its instances.
     pub members: Vec<MemberView>,
-    /// Every member hears every other.
-    pub heard: bool,
-    /// All is well, then each single failure; none if not all are heard.
+    /// Why nothing can be foreseen.
+    pub unproved: Option<&'static str>,
+    /// All is well, then each single failure.
     pub cases: Vec<Case>,
 }
 
@@ -140,11 +144,13 @@ pub struct Case {
     pub priorities: Vec<Option<u8>>,
     /// Members that may serve in the end: one, unless chance decides; none if all are out.
     pub masters: Vec<usize>,
+    /// Members of a sync group may drive each other off for ever, so that nobody serves for long.
+    pub unsettled: bool,
 }
 
 /// What is known of one virtual router while it is looked at.
 struct Field<'a> {
-    members: Vec<Member<'a>>,
+    members: &'a [Member<'a>],
     cases: Vec<Case>,
 }
 
@@ -164,23 +170,36 @@ pub fn prove(nodes: &[Node<'_>]) -> Proof {
     if nodes.len() > 1 {
         compare::strangers(&seats, &mut findings);
     }
-    let mut led = compare::Leaders::default();
+    let mut led = bond::Leaders::default();
+    let fields: Vec<Vec<Member<'_>>> = seats
+        .iter()
+        .map(|seats| {
+            let seats = seats.iter();
+            seats
+                .map(|&seat| member(nodes, &definitions, seat))
+                .collect()
+        })
+        .collect();
+    let bonds = Bonds::of(&fields, &definitions);
     let mut groups = Vec::with_capacity(seats.len());
-    for seats in &seats {
-        let members: Vec<Member<'_>> = seats
-            .iter()
-            .map(|&(node, router)| member(nodes, &definitions, (node, router)))
-            .collect();
-        let heard = compare::members(&members, &mut findings);
-        let cases = if heard {
-            cases(nodes, &members)
+    for (index, members) in fields.iter().enumerate() {
+        let unproved = if !compare::members(members, &mut findings) {
+            Some("these routers do not hear each other: each would serve by itself")
+        } else if !bond::agree(members, index, &bonds, &mut findings) {
+            Some("sync groups bind other instances on each router: nothing can be foreseen")
+        } else {
+            None
+        };
+        let cases = if unproved.is_none() {
+            cases(nodes, members, &bonds.beside(index, &fields))
         } else {
             Vec::new()
         };
         let field = Field { members, cases };
         weigh::judge(&field, &mut findings);
+        even::judge(&field, &mut findings);
         led.note(&field, &definitions);
-        groups.extend(view(field, heard));
+        groups.extend(view(field, unproved));
     }
     led.judge(&mut findings);
     Proof {
@@ -212,33 +231,35 @@ fn member<'a>(
 }
 
 /// All is well, each tracker by itself, each node by itself.
-fn cases(nodes: &[Node<'_>], members: &[Member<'_>]) -> Vec<Case> {
-    let well: Vec<Entrant> = members.iter().map(|m| Entrant::new(m, |_| false)).collect();
-    let holders = contest::start(&well);
-    let mut cases = vec![case(
-        Failure::Nothing,
-        "all is well".to_owned(),
-        &well,
-        holders.clone(),
-    )];
+fn cases(
+    nodes: &[Node<'_>],
+    members: &[Member<'_>],
+    beside: &[Vec<Option<Beside<'_, '_>>>],
+) -> Vec<Case> {
+    let well: Vec<Entrant> = members
+        .iter()
+        .zip(beside)
+        .map(|(member, beside)| Entrant::new(member, beside, &|_| false))
+        .collect();
+    let start = contest::start(&well);
+    let (holders, unsettled) = (start.masters.clone(), start.unsettled);
+    let text = "all is well".to_owned();
+    let mut cases = vec![case(Failure::Nothing, text, &well, start)];
     let mut fail = |index: usize, now: Entrant, failure: Failure, text: String| {
         let mut entrants = well.clone();
         entrants[index] = now;
-        let mut masters: Vec<usize> = holders
-            .iter()
-            .flat_map(|&holder| contest::after(holder, &entrants))
-            .collect();
-        masters.sort_unstable();
-        masters.dedup();
-        cases.push(case(failure, text, &entrants, masters));
+        let mut end = contest::after(&holders, &well, &entrants);
+        end.unsettled |= unsettled;
+        cases.push(case(failure, text, &entrants, end));
     };
     for (index, member) in members.iter().enumerate() {
         let node = &nodes[member.node].name;
         for (at, tracker) in member.trackers.iter().enumerate() {
-            if tracker.own_link && tracker.of.is_none() {
+            let told = member.trackers[..at].iter().any(|t| t.is(tracker));
+            if told || (tracker.own_link && tracker.of.is_none()) {
                 continue;
             }
-            let now = Entrant::new(member, |bad| bad == at);
+            let now = Entrant::new(member, &beside[index], &|bad| bad.is(tracker));
             let failure = Failure::Tracker {
                 member: index,
                 kind: tracker.kind,
@@ -260,24 +281,25 @@ fn cases(nodes: &[Node<'_>], members: &[Member<'_>]) -> Vec<Case> {
         } else {
             format!("{node} or its {} is gone", member.settings.interface)
         };
-        fail(index, well[index].gone(), failure, text);
+        fail(index, well[index].clone().gone(), failure, text);
     }
     cases
 }
 
-fn case(failure: Failure, text: String, entrants: &[Entrant], masters: Vec<usize>) -> Case {
+fn case(failure: Failure, text: String, entrants: &[Entrant], end: Outcome) -> Case {
     Case {
         failure,
         text,
         priorities: entrants
             .iter()
-            .map(|e| e.able.then_some(e.priority.get()))
+            .map(|e| e.able.then_some(e.priority().get()))
             .collect(),
-        masters,
+        masters: end.masters,
+        unsettled: end.unsettled,
     }
 }
 
-fn view(field: Field<'_>, heard: bool) -> Option<Group> {
+fn view(field: Field<'_>, unproved: Option<&'static str>) -> Option<Group> {
     let first = field.members.first()?.settings;
     Some(Group {
         vrid: first.vrid.get(),
@@ -302,7 +324,7 @@ fn view(field: Field<'_>, heard: bool) -> Option<Group> {
                 }
             })
             .collect(),
-        heard,
+        unproved,
         cases: field.cases,
     })
 }

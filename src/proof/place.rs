@@ -102,3 +102,11 @@ impl<'a> Findings<'a> {
         format!(" ({}:{})", sources.name(span.file), sources.line_of(span))
     }
 }
+
+/// Adds where the thing is tracked, if the finding stands elsewhere.
+pub(super) fn with_entry(d: Diagnostic, entry: Option<Span>) -> Diagnostic {
+    match entry {
+        Some(entry) => d.related(entry, "tracked here"),
+        None => d,
+    }
+}

@@ -14,8 +14,8 @@ pub(super) fn show(proof: &Proof) -> String {
         }
         head(group, proof, &mut out);
         reach(group, proof, &mut out);
-        if !group.heard {
-            out.push_str("  these routers do not hear each other: each would serve by itself\n");
+        if let Some(why) = group.unproved {
+            let _ = writeln!(out, "  {why}");
             continue;
         }
         out.push('\n');
@@ -92,6 +92,8 @@ fn cases(group: &Group, proof: &Proof, out: &mut String) {
         }));
         row.push(if single {
             alone(case)
+        } else if case.unsettled {
+            "not settled".to_owned()
         } else if case.masters.is_empty() {
             NOBODY.to_owned()
         } else {

@@ -58,6 +58,12 @@ impl Checks {
         Some(Request::Signal { key, signal })
     }
 
+    /// The runner says that it started a run's program; `None` if nobody knows it.
+    pub fn started(&self, key: RunKey) -> Option<(CheckId, RunId)> {
+        let running = self.running.get(&key)?;
+        Some((running.check, running.run))
+    }
+
     /// The runner says that a run ended; `None` if nobody knows it.
     pub fn ended(&mut self, key: RunKey, how: How, stderr: &str) -> Option<Done> {
         let running = self.running.remove(&key)?;

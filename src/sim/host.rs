@@ -58,6 +58,7 @@ pub enum Effect {
 enum Message {
     Applied(ActionId),
     Refused(ActionId, i32),
+    CheckStarted(CheckId, RunId),
     CheckDone(CheckId, RunId, Verdict),
     Plan(Box<Plan>),
     Order(Order),
@@ -408,6 +409,7 @@ impl Host {
         let input = match message {
             Message::Applied(action) => Input::Applied { action },
             Message::Refused(action, errno) => Input::Refused { action, errno },
+            Message::CheckStarted(check, run) => Input::CheckStarted { check, run },
             Message::CheckDone(check, run, verdict) => Input::CheckDone {
                 check,
                 run,
@@ -486,6 +488,7 @@ impl Host {
                     settings,
                 } => {
                     let end = self.programs.start(check, run, &settings.name);
+                    self.messages.push_back(Message::CheckStarted(check, run));
                     turn.effects.extend(end.map(Effect::Ends));
                 }
                 Action::StopRun { run, how } => {

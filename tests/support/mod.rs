@@ -177,6 +177,13 @@ impl Bench {
         }));
     }
 
+    pub fn started(&mut self, run: RunId) {
+        self.handle(Input::CheckStarted {
+            check: CheckId(0),
+            run,
+        });
+    }
+
     pub fn done(&mut self, run: RunId, verdict: Verdict) {
         self.handle(Input::CheckDone {
             check: CheckId(0),

@@ -20,7 +20,14 @@ use std::ops::Range;
 use toml::de::{DeArray, DeTable, DeValue};
 
 /// What only keepalived's way of reading makes worth saying.
-const KEEPALIVEDS: &[&str] = &["defined-later", "late-defaults"];
+const KEEPALIVEDS: &[&str] = &[
+    "defined-later",
+    "late-defaults",
+    "init-fail",
+    "handover",
+    "notify-queue",
+    "off-means-off",
+];
 
 /// The way out in TOML's words where it differs.
 const HELP: &[(&str, &str)] = &[

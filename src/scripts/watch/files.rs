@@ -573,16 +573,16 @@ mod tests {
 
     #[test]
     fn init_file_writes_a_missing_file_and_an_existing_one_only_to_overwrite() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("value");
-        let text = || fs::read_to_string(&path).unwrap();
-        init(&settings(&path, None, true)).unwrap();
+        let text = || fs::read_to_string(&path).expect("readable");
+        init(&settings(&path, None, true)).expect("the file system obeys");
         assert!(!path.exists());
-        init(&settings(&path, Some(-7), false)).unwrap();
+        init(&settings(&path, Some(-7), false)).expect("the file system obeys");
         assert_eq!(text(), "-7\n");
-        init(&settings(&path, Some(1), false)).unwrap();
+        init(&settings(&path, Some(1), false)).expect("the file system obeys");
         assert_eq!(text(), "-7\n");
-        init(&settings(&path, Some(1), true)).unwrap();
+        init(&settings(&path, Some(1), true)).expect("the file system obeys");
         assert_eq!(text(), "1\n");
         assert!(init(&settings(dir.path(), Some(1), true)).is_err());
         assert!(init(&settings(&dir.path().join("no/value"), Some(1), false)).is_err());
@@ -590,9 +590,9 @@ mod tests {
 
     #[test]
     fn init_file_does_not_wait_for_the_reader_of_a_fifo() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("fifo");
-        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("the file system obeys");
         assert!(init(&settings(&path, Some(1), true)).is_err());
         assert!(
             init(&settings(&path, Some(1), false)).is_ok(),
@@ -602,7 +602,7 @@ mod tests {
 
     #[test]
     fn file_systems_are_told_apart() {
-        let of = |path: &str| kind(statfs(path).unwrap().filesystem_type());
+        let of = |path: &str| kind(statfs(path).expect("it is there").filesystem_type());
         assert_eq!(of("/proc"), Kind::Silent);
         assert_eq!(of("/"), Kind::Local);
         assert_eq!(kind(FsType(0x6969)), Kind::Remote, "NFS");

@@ -137,28 +137,29 @@ mod tests {
 
     #[test]
     fn a_file_is_told_from_what_is_none_without_waiting() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("a folder");
         let path = |name: &str| dir.path().join(name);
         assert_eq!(read(&path("none")), Content::Missing);
         assert_eq!(read(&path("none/below")), Content::Missing);
         assert_eq!(read(dir.path()), Content::NotAFile);
-        nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::S_IRWXU)
+            .expect("the file system obeys");
         assert_eq!(read(&path("fifo")), Content::NotAFile);
-        fs::write(path("empty"), "").unwrap();
+        fs::write(path("empty"), "").expect("the file system obeys");
         assert_eq!(read(&path("empty")), Content::Empty);
-        fs::write(path("big"), "4294967296").unwrap();
+        fs::write(path("big"), "4294967296").expect("the file system obeys");
         assert_eq!(read(&path("big")), Content::OutOfRange);
-        std::os::unix::fs::symlink("loop", path("loop")).unwrap();
+        std::os::unix::fs::symlink("loop", path("loop")).expect("the file system obeys");
         assert_eq!(read(&path("loop")), Content::Unreadable(nix::libc::ELOOP));
     }
 
     #[test]
     fn what_stands_behind_127_bytes_does_not_count() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("value");
-        fs::write(&path, format!("{}12", " ".repeat(126))).unwrap();
+        fs::write(&path, format!("{}12", " ".repeat(126))).expect("the file system obeys");
         assert_eq!(read(&path), Content::Number(1));
-        fs::write(&path, format!("{}12", " ".repeat(127))).unwrap();
+        fs::write(&path, format!("{}12", " ".repeat(127))).expect("the file system obeys");
         assert_eq!(read(&path), Content::Number(0));
     }
 }

@@ -45,9 +45,11 @@ install: rust
 	$(CARGO) build --release
 	install -D -m 0755 target/release/mainstay $(DESTDIR)$(PREFIX)/sbin/mainstay
 
-# What the fuzzers would call, over random input, on the stable toolchain.
+# What the fuzzers would call, over a corpus, changes of it and random input, on the stable toolchain.
+# With libFuzzer: `cargo +nightly fuzz run --fuzz-dir tests/fuzz conf` (advert, ctl_frame, ...).
 fuzz-smoke: rust
 	@$(CARGO) test --lib -- bodies fuzz
+	@FUZZ_TIMES=5 $(CARGO) test --test fuzz_smoke
 
 # What the tests need from the distribution: installed if missing and if we are root.
 deps:

@@ -18,6 +18,8 @@ mod convert;
 pub mod diag;
 mod differences;
 mod expand;
+#[doc(hidden)]
+pub mod fuzz;
 mod global;
 mod group;
 pub mod keywords;

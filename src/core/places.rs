@@ -92,6 +92,8 @@ pub(super) struct Place {
     patience: Duration,
     /// The kernel told that it is gone while the answer to our request was on its way.
     gone: bool,
+    /// The form it had before, until the kernel has taken the new one.
+    former: Option<Arc<VirtualAddress>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -112,6 +114,7 @@ impl Place {
             state: PlaceState::Absent,
             patience: RETRY_FIRST,
             gone: false,
+            former: None,
         }
     }
 
@@ -326,6 +329,7 @@ impl Places {
     ) {
         let place = &mut self.list[index];
         place.patience = RETRY_FIRST;
+        place.former = None;
         if !place.is_ours() {
             if !matches!(place.state, PlaceState::Removing(_)) {
                 place.state = PlaceState::Absent;
@@ -367,6 +371,7 @@ impl Places {
                 self.adding = self.adding.saturating_sub(1);
                 place.state = PlaceState::Present;
                 place.patience = RETRY_FIRST;
+                place.former = None;
                 (Answered::Installed, index)
             }
             // Another router's request for the same address came first; the kernel never heard ours.
@@ -389,6 +394,28 @@ impl Places {
                 (Answered::Nothing, index)
             }
         }
+    }
+
+    /// The kernel would not have an address in its new form: it had better stay in the old one than
+    /// be away.
+    pub(super) fn put_back(&mut self, index: usize, requests: &mut Requests, out: &mut Actions) {
+        let Some(place) = self.list.get_mut(index) else {
+            return;
+        };
+        let (Some(what), Some((link, name))) = (place.former.take(), place.on.clone()) else {
+            return;
+        };
+        let id = requests.issue(self.router, index, None);
+        place.gone = false;
+        place.state = PlaceState::Adding(id);
+        self.adding += 1;
+        out.push(Action::Address {
+            id,
+            link,
+            name,
+            change: Change::Add,
+            what,
+        });
     }
 
     /// Takes the kernel's word on an address while its answer to us may still be on its way.
@@ -529,18 +556,19 @@ impl Places {
     /// changes neither label nor scope nor broadcast of an address that is there. The addition
     /// follows in the same batch.
     fn clear_way(
-        &self,
+        &mut self,
         find: FindLink<'_>,
         others: &Bystanders,
         requests: &mut Requests,
         out: &mut Actions,
     ) {
-        for place in self.list.iter().filter(|p| !p.is_ours()) {
+        for place in self.list.iter_mut().filter(|p| !p.is_ours()) {
             let Some((link, name)) = find(&place.what) else {
                 continue;
             };
             let there = others.there.get(&spot(link, place.what.cidr));
             if let Some(old) = there.filter(|old| !same_in_kernel(old, &place.what)) {
+                place.former = Some(old.clone()).filter(|old| old.cidr == place.what.cidr);
                 out.push(Action::Address {
                     id: requests.issue_loose(old.cidr.addr),
                     link,

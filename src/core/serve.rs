@@ -66,6 +66,7 @@ impl Router {
                 self.begin_announcing(now);
             }
             Answered::Refused(cidr) => {
+                self.places.put_back(index, cx.requests, cx.out);
                 self.tell(
                     What::Refused {
                         cidr,

@@ -384,6 +384,15 @@ fn options_of_an_address_are_changed_in_the_kernel() {
             line("fd00:9::51").contains(&format!(" fd00:9::51/{prefix} "))
         });
     }
+    // What the kernel refuses does not cost the address: here there are others in its prefix, and
+    // their scope is another.
+    let kept = ["10.9.0.51/32 scope link", "10.9.0.53/24 scope link"];
+    let text = conf(&kept, &["fe80::9:51/64", "fd00:9::51/64"]).text(1, 1);
+    r1.reload(&text);
+    r1.wait_log("the kernel refused 10.9.0.53/24", 2.0);
+    wait_until("it in its old form", secs(2.0), || {
+        line("10.9.0.53").contains(" scope global ")
+    });
     watch(secs(0.5));
     let shown = lab.host(1).ns.sh("ip -o addr show dev eth0");
     for address in [" 10.9.0.51/", " 10.9.0.53/", " fd00:9::51/", " fe80::9:51/"] {

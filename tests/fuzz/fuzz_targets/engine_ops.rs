@@ -1,0 +1,10 @@
+#![no_main]
+
+#[path = "../bodies.rs"]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    if let Err(report) = bodies::engine_ops(bytes) {
+        panic!("{report}");
+    }
+});

@@ -22,8 +22,9 @@ pub(super) struct Refusal {
 
 /// Reads and judges the file. Nothing outside is changed.
 ///
-/// `run` refuses what keepalived refuses and what would be unsafe here; with `--strict` any error.
-pub(super) fn read(options: &RunOptions) -> Result<Config, Refusal> {
+/// A start refuses what keepalived refuses and what would be unsafe here, with `strict` any error. A
+/// reload is always strict: there is a good configuration to stay with.
+pub(super) fn read(options: &RunOptions, strict: bool) -> Result<Config, Refusal> {
     let conf_options = conf::Options {
         config_id: options.config_id.clone(),
         ..conf::Options::default()
@@ -32,7 +33,7 @@ pub(super) fn read(options: &RunOptions) -> Result<Config, Refusal> {
     let refused = loaded
         .diagnostics
         .iter()
-        .any(|d| d.refuses || (options.strict && d.severity == Severity::Error));
+        .any(|d| d.refuses || (strict && d.severity == Severity::Error));
     let Some(mut settings) = loaded.settings.filter(|_| !refused) else {
         let color = std::io::stderr().is_terminal();
         return Err(Refusal {

@@ -49,7 +49,7 @@ impl Service {
                 sd_notify::NotifyState::Custom(&format!("MONOTONIC_USEC={stamp}")),
             ]);
         }
-        match config::read(&self.options) {
+        match config::read(&self.options, true) {
             Err(refusal) => {
                 let file = self.options.file.display().to_string();
                 if !dry_run {

@@ -75,7 +75,7 @@ pub(super) fn run(options: RunOptions) -> ExitCode {
 }
 
 fn live(options: RunOptions) -> Result<(), Failure> {
-    let config = config::read(&options).map_err(|refusal| Failure {
+    let config = config::read(&options, options.strict).map_err(|refusal| Failure {
         code: code::CONFIG,
         text: refusal.text,
     })?;

@@ -125,6 +125,22 @@ const THEIRS: &[(&str, &str)] = &[
         "load balancing is not looked into, which a note tells",
     ),
     (
+        "starting `delay_loop`",
+        "load balancing is not looked into, which a note tells",
+    ),
+    (
+        "starting `lb_",
+        "load balancing is not looked into, which a note tells",
+    ),
+    (
+        "unknown route keyword",
+        "static routes are not acted on yet, which a note tells",
+    ),
+    (
+        "VRRP parsed invalid IP",
+        "said of static routes, which are not acted on yet",
+    ),
+    (
         "starting `protocol`",
         "load balancing is not looked into, which a note tells",
     ),
@@ -135,11 +151,33 @@ const THEIRS: &[(&str, &str)] = &[
 ];
 
 /// Errors of ours about files that keepalived accepts: code, a part of the text, and why.
-const OUR_ERRORS: &[(&str, &str, &str)] = &[(
-    "bad-boolean",
-    "vrrp_skip_check_adv_addr",
-    "2.2.7 does not look at the word behind it, which is mended since",
-)];
+const OUR_ERRORS: &[(&str, &str, &str)] = &[
+    (
+        "bad-boolean",
+        "vrrp_skip_check_adv_addr",
+        "2.2.7 does not look at the word behind it, which is mended since",
+    ),
+    (
+        "bad-interface",
+        "cannot be the name of an interface",
+        "with dynamic_interfaces keepalived waits for ever for what no kernel can name so",
+    ),
+    (
+        "missing-interface",
+        "has no usable interface",
+        "with dynamic_interfaces keepalived waits for ever for what no kernel can name so",
+    ),
+    (
+        "tracks-nothing",
+        "is empty",
+        "keepalived follows a process without a name, which never runs",
+    ),
+    (
+        "undefined-process",
+        "is not usable",
+        "keepalived follows a process without a name, which never runs",
+    ),
+];
 
 /// A small generator: the same seed gives the same files.
 struct Rng(u64);

@@ -335,7 +335,7 @@ pub(super) fn items(
 }
 
 /// The first brace outside quotes; those of a reference to an unknown `${NAME}` are part of a word.
-fn next_brace(text: &str, from: usize) -> Option<usize> {
+pub(super) fn next_brace(text: &str, from: usize) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut quoted = false;
     let mut at = from;

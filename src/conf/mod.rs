@@ -2,8 +2,8 @@
 //!
 //! TOML becomes the same tree in `toml`; [`write`](mod@write) turns settings into either language.
 //!
-//! The way of a word: [`source`] knows where each byte stands; `reader` follows includes, conditions,
-//! variables and loops; `lexer` makes words and braces; `block` makes a tree; `audit` holds it against
+//! The way of a word: [`source`] knows where each byte stands; `reader` and `include` follow includes,
+//! conditions, variables and loops; `lexer` makes words and braces; `block` makes a tree; `audit` holds it against
 //! the table in [`keywords`]; `global`, `script`, `tracked`, `router`, `address`, `notify` and `track` read
 //! values; `settle` makes an instance that can run; `group` and `weights` fold sync groups into their
 //! members; `check` looks at all of them together; [`places`] remembers where it all
@@ -22,6 +22,7 @@ mod expand;
 pub mod fuzz;
 mod global;
 mod group;
+mod include;
 pub mod keywords;
 mod lexer;
 mod notify;

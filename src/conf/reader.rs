@@ -4,17 +4,14 @@ use super::Options;
 use super::block::Builder;
 use super::diag::{Diagnostic, Diags};
 use super::expand::Trace;
+use super::include::Checks;
 use super::keywords;
 use super::lexer::{self, Line, blank, decomment};
-use super::source::{self, Sources, Span, Unreadable};
+use super::source::{self, Sources, Span};
 use super::vars::{self, Meaning, Passes, Value, Vars};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Files may include each other so deep.
-const MAX_INCLUDE: usize = 32;
-/// So many files in all.
-const MAX_FILES: usize = 4096;
 /// Loops and definitions may stand in each other so deep.
 const MAX_DEPTH: usize = 32;
 /// Lines that loops and definitions may generate.
@@ -25,60 +22,6 @@ const MAX_REPLACED: usize = 256;
 const KEEPALIVED_LINE: usize = 1023;
 /// Bytes of a line, also after replacement.
 const MAX_LINE: usize = 64 << 10;
-
-/// What must hold of an include for the program to start (`include_check`).
-#[derive(Clone, Copy, Default)]
-struct Checks {
-    read: bool,
-    found: bool,
-    wildcard: bool,
-    brace: bool,
-}
-
-impl Checks {
-    const ALL: Self = Self {
-        read: true,
-        found: true,
-        wildcard: true,
-        brace: true,
-    };
-
-    fn or(self, other: Self) -> Self {
-        Self {
-            read: self.read || other.read,
-            found: self.found || other.found,
-            wildcard: self.wildcard || other.wildcard,
-            brace: self.brace || other.brace,
-        }
-    }
-
-    /// What `include`, `includer` ... demand; `None` for another word.
-    fn of_keyword(word: &str) -> Option<Self> {
-        let read = Self {
-            read: true,
-            ..Self::default()
-        };
-        Some(match word {
-            "include" => Self::default(),
-            "includer" => read,
-            "includem" => Self {
-                found: true,
-                ..read
-            },
-            "includew" => Self {
-                found: true,
-                wildcard: true,
-                ..read
-            },
-            "includeb" => Self {
-                brace: true,
-                ..read
-            },
-            "includea" => Self::ALL,
-            _ => return None,
-        })
-    }
-}
 
 /// A definition continued over several lines.
 struct Collecting {
@@ -100,13 +43,16 @@ pub(super) struct Reader<'a> {
     /// The line being read is one of our additions in a comment.
     addition: bool,
     config_id: String,
-    vars: Vars,
+    /// What `$NAME` stands for.
+    pub(super) vars: Vars,
     collecting: Option<Collecting>,
     generated: usize,
-    /// Files being read, innermost last, and whether includes may be followed.
-    stack: Vec<PathBuf>,
-    follow: bool,
-    checks: Checks,
+    /// Files being read, innermost last.
+    pub(super) stack: Vec<PathBuf>,
+    /// Whether includes may be followed.
+    pub(super) follow: bool,
+    /// What includes of this file and those it includes must fulfil.
+    pub(super) checks: Checks,
 }
 
 impl<'a> Reader<'a> {
@@ -312,18 +258,30 @@ impl<'a> Reader<'a> {
             }
             Substituted::Dropped => return,
         };
-        if !self.directive(&line) {
-            if let Some(trace) = &mut self.trace {
-                trace.line(&line.text, line.whole(), self.addition);
-            }
-            let Self { builder, diags, .. } = self;
-            let mut found = Vec::new();
-            lexer::items(&line, keywords::is_command, diags, &mut |item| {
-                found.push(item);
-            });
-            for item in found {
-                builder.push(item, diags);
-            }
+        if self.directive(&line) {
+            return;
+        }
+        // What follows a brace is a line of its own, which may define or include something.
+        let (line, tail) = match fresh_line(&line.text) {
+            Some(at) => (
+                line.part(0, at),
+                Some(line.part(at, line.text.len()).trim().owned()),
+            ),
+            None => (line, None),
+        };
+        if let Some(trace) = &mut self.trace {
+            trace.line(&line.text, line.whole(), self.addition);
+        }
+        let Self { builder, diags, .. } = self;
+        let mut found = Vec::new();
+        lexer::items(&line, keywords::is_command, diags, &mut |item| {
+            found.push(item);
+        });
+        for item in found {
+            builder.push(item, diags);
+        }
+        if let Some(tail) = tail {
+            self.line(tail, depth + 1);
         }
     }
 
@@ -540,169 +498,6 @@ impl<'a> Reader<'a> {
             Diagnostic::note(code, span, text)
         });
     }
-
-    /// Directives for the reader itself. `true` if the line needs nothing more.
-    fn directive(&mut self, line: &Line<'_>) -> bool {
-        let text: &str = &line.text;
-        let end = text.find(blank).unwrap_or(text.len());
-        let rest = text[end..].trim_matches(blank);
-        match &text[..end] {
-            "include_check" => {
-                self.include_check(line, rest);
-                false
-            }
-            "random_seed" => {
-                if let Ok(seed) = rest.parse() {
-                    self.vars.seed(seed);
-                }
-                false
-            }
-            word => match Checks::of_keyword(word) {
-                Some(checks) => {
-                    let pattern = rest.trim_matches('"').to_owned();
-                    self.include(line.whole(), &pattern, checks.or(self.checks));
-                    true
-                }
-                None => false,
-            },
-        }
-    }
-
-    fn include_check(&mut self, line: &Line<'_>, rest: &str) {
-        if rest.is_empty() {
-            self.checks = Checks::ALL;
-        }
-        for (index, word) in rest.split(blank).filter(|w| !w.is_empty()).enumerate() {
-            let (name, on) = match (word.strip_prefix('+'), word.strip_prefix('-')) {
-                (Some(name), _) => (name, true),
-                (None, Some(name)) => (name, false),
-                (None, None) => {
-                    if index == 0 {
-                        self.checks = Checks {
-                            read: true,
-                            ..Checks::default()
-                        };
-                    }
-                    (word, true)
-                }
-            };
-            let flag = match name {
-                "read" | "readable" => &mut self.checks.read,
-                "match" => &mut self.checks.found,
-                "wildcard_match" => &mut self.checks.wildcard,
-                "brace_match" => &mut self.checks.brace,
-                _ => {
-                    let text = format!(
-                        "`{name}` is no check of includes; expected read, match, wildcard_match or brace_match"
-                    );
-                    self.diags
-                        .push(Diagnostic::warning("bad-value", line.whole(), text));
-                    continue;
-                }
-            };
-            *flag = on;
-        }
-    }
-
-    fn include(&mut self, span: Span, pattern: &str, checks: Checks) {
-        if pattern.is_empty() {
-            self.diags.push(
-                Diagnostic::refusal("missing-word", span, "include needs the name of a file")
-                    .help("write include FILE; * and {a,b} are understood"),
-            );
-            return;
-        }
-        if !self.follow {
-            let text = format!("{pattern} is not read: this text did not come from a file");
-            self.diags.push(Diagnostic::warning("include", span, text));
-            return;
-        }
-        let directory = self
-            .stack
-            .last()
-            .and_then(|f| f.parent())
-            .map(Path::to_path_buf)
-            .unwrap_or_default();
-        let alternatives = source::alternatives(pattern, MAX_FILES);
-        let many = alternatives.len() > 1;
-        let mut found = 0;
-        for one in &alternatives {
-            let full = directory.join(one);
-            let wildcard = source::has_wildcard(one);
-            let paths = source::matches(&full.to_string_lossy());
-            if paths.is_empty() {
-                let must = if wildcard {
-                    checks.wildcard
-                } else {
-                    checks.found
-                };
-                self.nothing_found(span, &full, wildcard, must || (many && checks.brace));
-            }
-            for path in paths {
-                found += 1;
-                if found > MAX_FILES || self.sources.len() >= MAX_FILES {
-                    let text = format!("more than {MAX_FILES} files are included");
-                    self.diags.push(Diagnostic::refusal("include", span, text));
-                    return;
-                }
-                self.include_file(span, &path, wildcard, checks);
-            }
-        }
-    }
-
-    fn nothing_found(&mut self, span: Span, path: &Path, wildcard: bool, must: bool) {
-        let text = format!("{}: nothing to include here", path.display());
-        self.diags.push(if must {
-            Diagnostic::refusal("include", span, text)
-                .help("create the file, or use `include`, which does not demand one")
-        } else if wildcard {
-            Diagnostic::note("include", span, text)
-        } else {
-            Diagnostic::warning("include", span, text)
-                .help("names are relative to the directory of the including file")
-        });
-    }
-
-    fn include_file(&mut self, span: Span, path: &Path, wildcard: bool, checks: Checks) {
-        let name = path.display().to_string();
-        if self.stack.len() > MAX_INCLUDE || self.stack.iter().any(|f| same_file(f, path)) {
-            let text = format!(
-                "{name} is included from itself, or files include each other more than {MAX_INCLUDE} deep"
-            );
-            self.diags
-                .push(Diagnostic::error("include-loop", span, text));
-            return;
-        }
-        match source::read(path, self.sources.room()) {
-            Ok(found) if found.executable => {
-                let text = format!("{name} has an execute bit and is not read, as in keepalived");
-                let help = format!("chmod a-x {name}");
-                self.diags.push(if checks.read && !wildcard {
-                    Diagnostic::refusal("include", span, text).help(help)
-                } else {
-                    Diagnostic::warning("include", span, text).help(help)
-                });
-            }
-            Ok(found) => {
-                let file = self.sources.add(&name, found.text);
-                self.text(file, Some(path.to_path_buf()));
-            }
-            Err(Unreadable::NotAFile) if wildcard && !checks.read => {}
-            Err(why @ Unreadable::TooLarge) => self.diags.push(Diagnostic::refusal(
-                "include",
-                span,
-                format!("{name}: {why}"),
-            )),
-            Err(why @ (Unreadable::Io(_) | Unreadable::NotAFile)) => {
-                let text = format!("{name} cannot be read: {why}");
-                self.diags.push(if checks.read {
-                    Diagnostic::refusal("include", span, text)
-                } else {
-                    Diagnostic::warning("include", span, text)
-                });
-            }
-        }
-    }
 }
 
 enum Substituted<'t> {
@@ -712,11 +507,22 @@ enum Substituted<'t> {
     Dropped,
 }
 
-fn same_file(a: &Path, b: &Path) -> bool {
-    match (std::fs::canonicalize(a), std::fs::canonicalize(b)) {
-        (Ok(a), Ok(b)) => a == b,
-        _ => false,
+/// Behind which brace something stands that only means what it does at the start of a line.
+fn fresh_line(text: &str) -> Option<usize> {
+    let mut from = 0;
+    while let Some(at) = lexer::next_brace(text, from) {
+        from = at + 1;
+        let rest = text[from..].trim_start_matches(blank);
+        let first = rest.split(blank).next().unwrap_or("");
+        if rest.starts_with('@')
+            || vars::definition(rest).is_some()
+            || vars::loop_head(rest).is_some()
+            || Checks::of_keyword(first).is_some()
+        {
+            return Some(from);
+        }
     }
+    None
 }
 
 #[cfg(test)]
@@ -798,6 +604,17 @@ mod tests {
         );
         is("$C=@node1", "router_id a\n$C router_id b", "b");
         is("@node1 $A=x\n@other $A=y", "router_id $A", "x");
+    }
+
+    #[test]
+    fn what_follows_a_brace_is_a_line_of_its_own() {
+        is("global_defs {\n} $A=x\n", "router_id $A", "x");
+        is(
+            "",
+            "} @^node1 global_defs { router_id y\n} @node1 global_defs { router_id x",
+            "x",
+        );
+        is("global_defs { } ~LST(i,2) $A=x\n", "router_id $A", "x");
     }
 
     #[test]

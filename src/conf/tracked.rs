@@ -40,11 +40,18 @@ fn missing(node: &Node, keyword: &str, example: &str, diags: &mut Diags) {
     let Some(name) = node.args().first() else {
         return;
     };
-    let given = |n: &Node| n.name() == keyword && !n.args().is_empty();
-    if node.children().iter().any(given) {
-        return;
+    let mut what = format!("{} has no {keyword}; nothing can track it", name.text);
+    let given = |n: &&Node| n.name() == keyword && !n.args().is_empty();
+    if let Some(line) = node.children().iter().find(given) {
+        // A word that is not empty was read, and what is wrong with it told.
+        if line.args().first().is_some_and(|w| !w.text.is_empty()) {
+            return;
+        }
+        what = format!(
+            "the {keyword} of {} is empty; nothing can track it",
+            name.text
+        );
     }
-    let what = format!("{} has no {keyword}; nothing can track it", name.text);
     diags.push(
         Diagnostic::error("tracks-nothing", name.span, what)
             .help(format!("add a line such as: {example}")),
@@ -390,6 +397,7 @@ mod tests {
             (file, codes),
             (None, vec!["tracks-nothing", "undefined-file"])
         );
+        assert_eq!(files("file \"\"").1, ["tracks-nothing", "undefined-file"]);
         let (process, codes) = processes("weight 2");
         assert_eq!(
             (process, codes),

@@ -218,15 +218,20 @@ pub(super) fn join(router: &mut Placed, group: &Shared<'_>, diags: &mut Diags) {
 
 /// The same for interfaces; those that are tracked anyway take no weight.
 fn join_links(router: &mut Placed, group: &Shared<'_>, diags: &mut Diags) {
-    let settings = &mut router.settings;
+    let Placed {
+        settings,
+        span,
+        lists,
+    } = router;
     for track in &group.tracked.links {
         let name = &track.interface;
+        let written = lists.links.iter().any(|e| e.name == *name);
         let own = *name == settings.interface && !settings.dont_track_primary;
         let carries = carries(settings, name);
         let mut listed = settings.track_links.iter_mut();
         let listed = listed.find(|t| t.interface == *name);
-        if own || listed.is_some() {
-            let kept = own || listed.as_ref().is_some_and(|t| t.weight == Weight::FAULT);
+        if own || written {
+            let kept = listed.as_ref().is_none_or(|t| t.weight == Weight::FAULT);
             let whose = if kept {
                 "that counts"
             } else {
@@ -238,7 +243,7 @@ fn join_links(router: &mut Placed, group: &Shared<'_>, diags: &mut Diags) {
                 "in a list of its own"
             };
             let what = format!("{} tracks {name} already, {how}; {whose}", settings.name);
-            let at = span_of(&group.lists.links, name, router.span);
+            let at = span_of(&group.lists.links, name, *span);
             diags.push(
                 Diagnostic::warning("tracked-twice", at, what)
                     .help("track it in one of the two places"),

@@ -327,9 +327,9 @@ impl Engine {
                 others: None,
                 out,
             };
-            let term = router.term;
+            let term = (router.term, router.forced_out);
             let wants = router.on_tick(now, &mut cx);
-            if matches!(router.state, State::Fault) || router.term != term {
+            if matches!(router.state, State::Fault) || (router.term, router.forced_out) != term {
                 self.dirty.push(id);
             }
             self.timers.set(Slot::Router(id.0), router.deadline());

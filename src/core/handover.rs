@@ -115,8 +115,8 @@ impl Router {
         self.stats.counters.handovers += 1;
     }
 
-    /// Repeats what was said, and forgets a release that nobody answered.
-    pub(super) fn repeat_due(&mut self, now: Instant, cx: &mut Cx<'_>) {
+    /// Repeats what was said, unless it is `said` in this very turn, and forgets a release that nobody answered.
+    pub(super) fn repeat_due(&mut self, now: Instant, said: bool, cx: &mut Cx<'_>) {
         let State::Active(a) = &mut self.state else {
             return;
         };
@@ -127,7 +127,7 @@ impl Router {
         if now >= pending.until {
             a.pending = None;
         }
-        if due {
+        if due && !said {
             self.send_advert(Claim::Hold(self.standing.priority), cx);
         }
     }

@@ -312,7 +312,7 @@ impl Router {
                 if now >= advert_at && self.advert_is_due(now, now.since(advert_at), cx) {
                     return false;
                 }
-                self.repeat_due(now, cx);
+                self.repeat_due(now, now >= advert_at, cx);
                 self.announce_due(now, cx);
                 self.retry_places(now, cx);
             }

@@ -4,6 +4,8 @@ SHELL := /bin/bash
 CARGO ?= cargo
 PREFIX ?= /usr/local
 NEEDS := tests/support/needs.sh
+# The same random cases each time; `make test PROPTEST_RNG_SEED=$$RANDOM` looks at others.
+export PROPTEST_RNG_SEED ?= 1
 
 .PHONY: build test check bench demo install fuzz-smoke netns deps rust
 

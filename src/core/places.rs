@@ -193,8 +193,15 @@ impl Places {
     pub(super) fn new(router: RouterId, settings: &RouterSettings) -> Self {
         let advertised = settings.addresses.iter().map(|a| (a, true));
         let excluded = settings.excluded.iter().map(|a| (a, false));
-        let list = advertised
-            .chain(excluded)
+        Self::of(router, advertised.chain(excluded))
+    }
+
+    /// Of these addresses, each with whether it is advertised.
+    pub(super) fn of<'a>(
+        router: RouterId,
+        list: impl Iterator<Item = (&'a VirtualAddress, bool)>,
+    ) -> Self {
+        let list = list
             .map(|(what, advertised)| Place::new(Arc::new(what.clone()), advertised))
             .collect();
         Self {
@@ -298,6 +305,34 @@ impl Places {
                 self.homeless = self.homeless.saturating_sub(1);
                 self.request(index, Change::Add, requests, out);
             }
+        }
+    }
+
+    /// Forgets what was on a link that is gone; what is tracked is asked for when it is back.
+    pub(super) fn lose(&mut self, link: LinkId) {
+        for place in &mut self.list {
+            if place.on.as_ref().is_none_or(|(on, _)| *on != link) {
+                continue;
+            }
+            if matches!(place.state, PlaceState::Adding(_)) {
+                self.adding = self.adding.saturating_sub(1);
+            }
+            place.state = PlaceState::Absent;
+            if !place.what.no_track {
+                place.on = None;
+                self.homeless += 1;
+            }
+        }
+    }
+
+    /// Lets one that is there be: it is tried again as late as after many refusals.
+    pub(super) fn give_up(&mut self, now: Instant, link: LinkId, cidr: Cidr) {
+        let on = |p: &&mut Place| {
+            p.what.cidr == cidr && p.on.as_ref().is_some_and(|(on, _)| *on == link)
+        };
+        if let Some(place) = self.list.iter_mut().find(on) {
+            place.patience = RETRY_LAST;
+            place.wait(now);
         }
     }
 
@@ -495,17 +530,16 @@ impl Places {
         }
     }
 
-    /// Takes new settings: addresses in both keep their state, new ones are asked for if `active`,
+    /// Takes a new list: addresses in both keep their state, new ones are asked for if `active`,
     /// then those that are no longer wanted are removed. True if any was added.
     pub(super) fn alter(
         &mut self,
-        settings: &RouterSettings,
+        mut fresh: Self,
         active: Option<FindLink<'_>>,
         others: Option<&Bystanders>,
         requests: &mut Requests,
         out: &mut Actions,
     ) -> bool {
-        let mut fresh = Self::new(self.router, settings);
         let mut old: HashMap<Arc<VirtualAddress>, Vec<(usize, Place)>> = HashMap::new();
         for (order, place) in self.list.drain(..).enumerate() {
             let same = old.entry(place.what.clone()).or_default();

@@ -29,7 +29,7 @@ check: rust
 	CLIPPY_CONF_DIR=tests/policy $(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
 	@if command -v cargo-deny >/dev/null; then \
-		$(CARGO) deny check --config tests/policy/deny.toml bans licenses sources; \
+		$(CARGO) deny --config tests/policy/deny.toml check bans licenses sources; \
 	else echo "cargo-deny is not installed: licences and sources not checked"; fi
 
 # Against Debian's keepalived in the same run; exits non-zero if a row falls short.

@@ -258,7 +258,6 @@ fn track(
 #[cfg(test)]
 mod tests {
     use super::super::help::{codes, instance, read};
-    use super::*;
     use crate::model::priority::Weight;
     use crate::model::settings::Settings;
 
@@ -352,7 +351,7 @@ mod tests {
             &format!("{T}static_ipaddress {{\n10.3.0.1 track_group T\n}}\n"),
             "",
         );
-        assert_eq!(told, ["missing-interface", "unused-track-group"]);
+        assert_eq!(told, ["unused-track-group", "missing-interface"]);
         assert!(tracked(&s).is_empty());
     }
 

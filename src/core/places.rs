@@ -317,23 +317,25 @@ impl Places {
             if matches!(place.state, PlaceState::Adding(_)) {
                 self.adding = self.adding.saturating_sub(1);
             }
+            let stays_away = place.what.no_track && place.is_present();
             place.state = PlaceState::Absent;
-            if !place.what.no_track {
+            if !stays_away {
                 place.on = None;
                 self.homeless += 1;
             }
         }
     }
 
-    /// Lets one that is there be: it is tried again as late as after many refusals.
-    pub(super) fn give_up(&mut self, now: Instant, link: LinkId, cidr: Cidr) {
-        let on = |p: &&mut Place| {
-            p.what.cidr == cidr && p.on.as_ref().is_some_and(|(on, _)| *on == link)
+    /// Lets one that someone removed be, and tries it as late as after many refusals; true if it was
+    /// ours and there.
+    pub(super) fn give_up(&mut self, now: Instant, link: LinkId, cidr: Cidr) -> bool {
+        let index = self.restorable(link, cidr);
+        let Some(place) = index.and_then(|index| self.list.get_mut(index)) else {
+            return false;
         };
-        if let Some(place) = self.list.iter_mut().find(on) {
-            place.patience = RETRY_LAST;
-            place.wait(now);
-        }
+        place.patience = RETRY_LAST;
+        place.wait(now);
+        true
     }
 
     /// Addresses that are in the kernel or are to be because of us, with their links.
@@ -479,17 +481,21 @@ impl Places {
         requests: &mut Requests,
         out: &mut Actions,
     ) -> bool {
-        let gone = |p: &Place| {
-            p.is_present()
-                && !p.what.no_track
-                && p.what.cidr == cidr
-                && p.on.as_ref().is_some_and(|(on, _)| *on == link)
-        };
-        let Some(index) = self.list.iter().position(gone) else {
+        let Some(index) = self.restorable(link, cidr) else {
             return false;
         };
         self.request(index, Change::Add, requests, out);
         true
+    }
+
+    /// The place of an address that was there because of us and is tracked.
+    fn restorable(&self, link: LinkId, cidr: Cidr) -> Option<usize> {
+        self.list.iter().position(|p| {
+            p.is_present()
+                && !p.what.no_track
+                && p.what.cidr == cidr
+                && p.on.as_ref().is_some_and(|(on, _)| *on == link)
+        })
     }
 
     /// When a refused address is tried again.

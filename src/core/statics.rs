@@ -91,15 +91,18 @@ impl Statics {
         if now.since(self.restored.0) > limit.within {
             self.restored = (now, 0);
         }
-        if !self.places.restore(link, cidr, requests, out) {
+        let times = self.restored.1.saturating_add(1);
+        let too_often = times > limit.count;
+        let is_ours = if too_often {
+            self.places.give_up(now, link, cidr)
+        } else {
+            self.places.restore(link, cidr, requests, out)
+        };
+        if !is_ours {
             return;
         }
-        self.restored.1 += 1;
-        let times = self.restored.1;
-        if times > limit.count {
-            self.places.give_up(now, link, cidr);
-        }
-        if times == limit.count.saturating_add(1) {
+        self.restored.1 = times;
+        if too_often {
             let text =
                 format!("static address {cidr}: removed again and again; left alone for 30 s");
             say(Level::Warn, text, out);

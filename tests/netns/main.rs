@@ -12,6 +12,7 @@ mod failures;
 mod interop;
 mod kernel;
 mod last;
+mod links;
 mod notify;
 mod operate;
 mod protocol;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     tests.extend(operate::tests());
     tests.extend(why::tests());
     tests.extend(reload::tests());
+    tests.extend(links::tests());
     tests.extend(last::tests());
     runner::run(tests, AT_ONCE, include_str!("../policy/skips"))
 }

@@ -604,6 +604,7 @@ fn notification(phase: Phase, notify: NotifySettings) -> Notification {
         track_links: Vec::new(),
         track_files: Vec::new(),
         track_processes: Vec::new(),
+        track_sessions: Vec::new(),
         handover: mainstay::model::settings::Handover::default(),
         notify,
     };

@@ -214,6 +214,11 @@ pub(super) fn join(router: &mut Placed, group: &Shared<'_>, diags: &mut Diags) {
             }
         }
     }
+    for session in &group.tracked.sessions {
+        if !settings.track_sessions.contains(session) {
+            settings.track_sessions.push(session.clone());
+        }
+    }
     join_links(router, group, diags);
 }
 

@@ -375,6 +375,9 @@ pub struct RouterSettings {
     /// Processes it tracks, likewise.
     #[serde(default)]
     pub track_processes: Vec<NamedTrackSettings>,
+    /// Names in `track_bfd`, likewise: no session is set up yet, so they contribute nothing.
+    #[serde(default)]
+    pub track_sessions: Vec<Arc<str>>,
     /// `track_handover`.
     #[serde(default)]
     pub handover: Handover,

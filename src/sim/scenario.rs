@@ -213,6 +213,7 @@ pub fn router(name: &str) -> RouterMaker {
         track_links: Vec::new(),
         track_files: Vec::new(),
         track_processes: Vec::new(),
+        track_sessions: Vec::new(),
         handover: crate::model::settings::Handover::default(),
         notify: NotifySettings::default(),
     })

@@ -543,6 +543,7 @@ fn router() -> impl Strategy<Value = Raw> {
                         track_links: Vec::new(),
                         track_files: Vec::new(),
                         track_processes: Vec::new(),
+                        track_sessions: Vec::new(),
                         handover: if strict { Handover::Off } else { rest.1 },
                         notify: rest.0,
                     };

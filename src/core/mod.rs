@@ -6,6 +6,7 @@
 
 pub mod action;
 mod apply;
+mod debounce;
 pub mod election;
 pub mod engine;
 mod facts;
@@ -23,6 +24,7 @@ pub mod plan;
 mod receive;
 mod router;
 mod serve;
+mod statics;
 mod stats;
 mod strangers;
 pub mod timers;

@@ -1,7 +1,8 @@
 //! `mainstay explain`: how a priority comes about, and who would serve if something failed.
 
+use crate::ctl::overview::turning;
 use crate::ctl::render::{INDENT, Look, length, paint, state_colour, table, term};
-use crate::model::view::{RouterView, Snapshot, WhatIf};
+use crate::model::view::{AddressView, RouterView, Snapshot, WhatIf};
 use std::fmt::Write;
 
 /// One instance explained.
@@ -20,6 +21,13 @@ pub fn explain(instance: &RouterView, snapshot: &Snapshot, look: Look) -> String
     );
     for fault in &instance.faults {
         let _ = writeln!(text, "{INDENT}cannot run: {fault}");
+    }
+    for link in &snapshot.interfaces {
+        let carries = |address: &AddressView| address.interface == link.name;
+        let own = link.name == instance.interface || instance.addresses.iter().any(carries);
+        if let Some(turning) = turning(link).filter(|_| own) {
+            let _ = writeln!(text, "{INDENT}{turning}");
+        }
     }
     text += "\nhow the priority comes about\n";
     text += &sum(instance, snapshot, look);

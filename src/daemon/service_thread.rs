@@ -9,6 +9,7 @@ use crate::daemon::bridge::{ServiceEnd, ToEngine, ToService};
 use crate::daemon::chronicle::{self, Chronicle};
 use crate::daemon::desk::{Ask, Desk, ReplyTo};
 use crate::daemon::intents::Intents;
+use crate::daemon::linkbeat::Linkbeats;
 use crate::daemon::orders::Orders;
 use crate::daemon::reload::Reloading;
 use crate::model::event::{Event, Evidence};
@@ -61,6 +62,9 @@ pub(super) struct Service {
     pub(super) checks: Checks,
     pub(super) probes: Probes,
     pub(super) watchers: Watchers,
+    pub(super) linkbeats: Linkbeats,
+    /// The network namespace it runs in, if that is not the one it was started in.
+    pub(super) namespace: Option<String>,
     pub(super) notify: NotifyQueues,
     pub(super) outbox: Outbox,
     pub(super) chronicle: Chronicle,
@@ -329,6 +333,13 @@ impl Service {
         }
     }
 
+    /// Asks the interfaces that are polled.
+    pub(super) fn poll_links(&mut self) {
+        for news in self.linkbeats.poll() {
+            self.hear(news);
+        }
+    }
+
     // ---- orders ----------------------------------------------------------------------------------
 
     fn stop(&mut self, by: &str) {
@@ -371,6 +382,7 @@ impl Service {
         let now = clock::now();
         self.log.settle(now);
         self.keep_orders();
+        self.poll_links();
         if self.log_level_until.is_some_and(|until| now >= until) {
             self.log_level_until = None;
             let level = self.options.log.level;

@@ -3,6 +3,7 @@
 
 mod groups;
 mod handover;
+mod links;
 mod orders;
 mod random;
 mod scripts;

@@ -270,6 +270,9 @@ const TEXTS: &[&str] = &[
     "label",
     "vip_mismatch",
     "track_handover",
+    "net_namespace",
+    "track_group",
+    "default_interface",
 ];
 
 #[cfg(test)]

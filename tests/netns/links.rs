@@ -23,6 +23,7 @@ pub(crate) fn tests() -> Vec<Test> {
         static_addresses_come_stay_and_go_with_the_daemon,
         a_lost_interface_of_a_static_address_is_the_fault_of_its_track_group,
         a_daemon_moves_into_the_namespace_of_its_file,
+        in_a_namespace_the_kernel_tells_of_processes_as_it_does_outside,
         the_command_line_names_the_namespace_and_a_missing_one_is_an_error,
         programs_keep_the_limit_on_open_files_that_the_daemon_raised,
     ]
@@ -305,6 +306,40 @@ fn a_daemon_moves_into_the_namespace_of_its_file() {
     does(&r1, &["reload"], 0);
     r1.term();
     assert!(!named.has(VIP));
+}
+
+/// Runs it where this test runs, without an interface it could speak on, and returns its log.
+fn at_home(dir: &Path, tag: &str, args: &[&str]) -> String {
+    let conf = "vrrp_track_process p {\n process nobody-runs-this\n}\n\
+                vrrp_instance VI_1 {\n interface mnst-none\n virtual_router_id 51\n \
+                virtual_ipaddress {\n 10.9.0.51\n }\n track_process {\n p weight 5\n }\n}\n";
+    let file = dir.join("home.conf");
+    std::fs::write(&file, conf).expect("written");
+    let (binary, run) = (mainstay(), dir.join(tag));
+    let mut words = vec![
+        binary.to_str().expect("UTF-8"),
+        "run",
+        "-f",
+        file.to_str().expect("UTF-8"),
+        "--runtime-dir",
+        run.to_str().expect("UTF-8"),
+    ];
+    words.extend(args);
+    let daemon = Proc::start(tag, &words, &[], &dir.join(format!("{tag}.log")));
+    wait_until("its first state", secs(5.0), || {
+        daemon.output().contains("Entering FAULT")
+    });
+    daemon.output()
+}
+
+fn in_a_namespace_the_kernel_tells_of_processes_as_it_does_outside() {
+    need_root();
+    let dir = tempfile::tempdir().expect("a folder");
+    let named = Named::new("home");
+    let silent = |log: String| log.contains("the kernel tells nothing of processes");
+    let outside = silent(at_home(dir.path(), "outside", &[]));
+    let inside = silent(at_home(dir.path(), "inside", &["--namespace", &named.0]));
+    assert_eq!(inside, outside, "it listens before it moves in");
 }
 
 /// What a start that fails says, and how it ends.

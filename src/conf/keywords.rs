@@ -427,10 +427,17 @@ const TABLE: &[Keyword] = &[
     key(W::Script, "init_fail", 0, 0, Acted),
     // Ours.
     key(W::Script, "check", 1, MANY, Acted),
+    key(W::Script, "external", 0, 0, Acted),
+    key(W::Script, "lease", 1, 1, Acted),
     // track_file, vrrp_track_process, bfd_instance.
     key(W::TrackFile, "file", 1, 1, Acted),
     key(W::TrackFile, "weight", 1, 2, Acted),
     key(W::TrackFile, "init_file", 0, 2, Acted),
+    // Ours.
+    key(W::TrackFile, "external", 0, 0, Acted),
+    key(W::TrackFile, "lease", 1, 1, Acted),
+    key(W::TrackFile, "user", 1, 1, Acted),
+    // Theirs again.
     key(W::TrackProcess, "process", 1, MANY, Acted),
     key(W::TrackProcess, "param_match", 0, 1, Acted),
     key(W::TrackProcess, "full_command", 0, 0, Acted),

@@ -18,6 +18,7 @@ mod convert;
 pub mod diag;
 mod differences;
 mod expand;
+mod external;
 #[doc(hidden)]
 pub mod fuzz;
 mod global;
@@ -236,6 +237,7 @@ fn settings(nodes: &[Node], diags: &mut Diags) -> Settings {
     let user = global.script_user.as_ref();
     let groups = group::settle(nodes, &mut placed, &mut trackers, user, diags);
     trackers.note_unused(diags);
+    external::one_name_each(nodes, &mut trackers, diags);
     differences::note(nodes, &placed, diags);
     note_script_security(nodes, &global, diags);
     Settings {
@@ -248,7 +250,7 @@ fn settings(nodes: &[Node], diags: &mut Diags) -> Settings {
             .into_iter()
             .map(|check| {
                 let mut settings = check.settings;
-                if settings.command.user.is_none() {
+                if settings.command.user.is_none() && settings.external.is_none() {
                     settings.command.user.clone_from(&global.script_user);
                 }
                 Arc::new(settings)

@@ -1,6 +1,7 @@
 //! The engine: one door in, one list out, one question.
 
 use crate::core::action::{Action, Actions, Change};
+use crate::core::feed::Reports;
 use crate::core::group::Group;
 use crate::core::input::Input;
 use crate::core::link::Links;
@@ -77,6 +78,8 @@ pub struct Engine {
     pub(super) file_values: HashMap<Arc<str>, i32>,
     /// Whether tracked processes have their quorum, by name.
     pub(super) process_quorums: HashMap<Arc<str>, bool>,
+    /// What other programs reported of external trackers.
+    pub(super) reports: Reports,
 }
 
 impl Engine {
@@ -114,6 +117,7 @@ impl Engine {
             groups: Vec::new(),
             file_values: HashMap::new(),
             process_quorums: HashMap::new(),
+            reports: Reports::default(),
         };
         let plan = diff(&engine.settings, settings);
         let mut nothing = Actions::default();
@@ -164,6 +168,7 @@ impl Engine {
                 }
             }
             Input::Tracked(seen) => self.see_tracked(seen),
+            Input::Feed(feed) => self.feed(now, &feed, out),
             Input::Order(order) => {
                 if self.begun {
                     self.order(now, &order, out);
@@ -182,10 +187,11 @@ impl Engine {
         self.deadline = self.earliest();
     }
 
-    /// The end of the start's delay and every timer, whichever comes first.
+    /// The end of the start's delay, of a lease, and every timer, whichever comes first.
     fn earliest(&mut self) -> Option<Instant> {
         let timer = self.timers.earliest();
-        self.opens_at.into_iter().chain(timer).min()
+        let others = [self.opens_at, self.reports.lease_at];
+        others.into_iter().flatten().chain(timer).min()
     }
 
     /// When to call [`Engine::handle`] with [`Input::Tick`] at the latest. Ask after every call.
@@ -305,6 +311,7 @@ impl Engine {
             }
         }
         self.due = due;
+        self.end_leases(now, out);
         self.links.end_pass();
     }
 
@@ -553,7 +560,7 @@ impl Engine {
         self.edge_of.clone()
     }
 
-    fn see_tracked(&mut self, seen: TrackedSeen) {
+    pub(super) fn see_tracked(&mut self, seen: TrackedSeen) {
         let name = match seen {
             TrackedSeen::File { name, value } => {
                 if self.file_values.insert(name.clone(), value) == Some(value) {
@@ -599,7 +606,7 @@ impl Engine {
         }
     }
 
-    fn mark_edge(&mut self, check: CheckId, edge: Option<Edge>) {
+    pub(super) fn mark_edge(&mut self, check: CheckId, edge: Option<Edge>) {
         if edge.is_none() {
             return;
         }

@@ -164,6 +164,7 @@ impl Engine {
         }
         for track in &s.track_files {
             let Some(&value) = self.file_values.get(&track.name) else {
+                pending |= track.weight == 0 && self.reports.awaits(&track.name);
                 continue;
             };
             let is = pull_of_value(track.weight, track.reverse, value);

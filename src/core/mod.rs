@@ -9,6 +9,7 @@ mod apply;
 pub mod election;
 pub mod engine;
 mod facts;
+mod feed;
 pub mod fold;
 mod garp;
 mod group;

@@ -28,6 +28,7 @@ impl Engine {
                 .iter()
                 .filter_map(|id| self.check_view(now, *id)),
         );
+        into.externals = self.external_views(now);
         into.interfaces.clear();
         let mut names: Vec<_> = self.by_interface.keys().collect();
         names.sort();

@@ -5,6 +5,7 @@ use crate::core::election::{Rank, rank};
 use crate::core::engine::Engine;
 use crate::core::fold::{Pull, Standing, effective, pull, pull_of, pull_of_value};
 use crate::core::router::{Router, State, Term};
+use crate::core::tracker::NOBODY_YET;
 use crate::model::ids::RouterId;
 use crate::model::notice::{Notice, What};
 use crate::model::priority::Priority;
@@ -217,7 +218,10 @@ impl Engine {
                 weight: t.weight,
                 reverse: t.reverse,
                 state: value.map_or_else(|| "pending".to_owned(), ToString::to_string),
-                counter: String::new(),
+                counter: match value {
+                    None if self.reports.awaits(&t.name) => NOBODY_YET.to_owned(),
+                    Some(_) | None => String::new(),
+                },
                 is: value.map_or(Pull::Nothing, |v| pull_of_value(t.weight, t.reverse, *v)),
                 // Any number may stand in it; only at weight 0 is failing one thing.
                 failed: (t.weight == 0).then_some(Pull::Fault),

@@ -126,6 +126,7 @@ fn leads_on(kind: &str) -> bool {
             | "stall"
             | "reload"
             | "order"
+            | "lease_over"
             | "address_restored"
             | "address_refused"
             | "handover_off"
@@ -225,6 +226,9 @@ fn ended(e: &Evidence) -> String {
         (Some("exited"), Some(status), _) => format!("failed with exit status {status}"),
         (Some("signalled"), _, Some(signal)) => format!("died of signal {signal}"),
         (Some("timed_out"), ..) => "did not end in time".to_owned(),
+        (Some("reported_down"), ..) => "was reported down".to_owned(),
+        (Some("reported_up"), ..) => "was reported up".to_owned(),
+        (Some("lease_over"), ..) => "was not reported in time: its lease ran out".to_owned(),
         (Some("not_started"), ..) => format!("could not be started{}", errno(e)),
         (Some(_) | None, ..) => "failed".to_owned(),
     }

@@ -1,6 +1,6 @@
 //! A snapshot for people: aligned tables, units, nothing left unexplained.
 
-use crate::ctl::explain;
+use crate::ctl::{explain, external};
 use crate::model::ids::Family;
 use crate::model::view::{CheckView, Counters, IntentView, RouterView, Snapshot, TrackView};
 use comfy_table::{ContentArrangement, Table, presets};
@@ -443,6 +443,7 @@ fn worries(snapshot: &Snapshot) -> Vec<String> {
             ));
         }
     }
+    worries.extend(external::waiting(snapshot));
     for link in &snapshot.interfaces {
         for (reason, count) in &link.rejected {
             if *count > 0 {
@@ -545,7 +546,7 @@ pub fn length(seconds: f64) -> String {
 pub(in crate::ctl) mod tests {
     use super::*;
     use crate::model::view::{
-        AddressView, EngineView, LinkView, NeighbourView, PeerView, TrackView, WhatIf,
+        AddressView, EngineView, ExternalView, LinkView, NeighbourView, PeerView, TrackView, WhatIf,
     };
 
     /// A snapshot in which every list and option is filled.
@@ -633,6 +634,20 @@ pub(in crate::ctl) mod tests {
                 failures: 2,
                 stderr: "no route\nto host\x1b[2J".into(),
                 unusable: Some("not executable".into()),
+            }],
+            externals: vec![ExternalView {
+                name: "db".into(),
+                kind: "script".into(),
+                value: Some("up".into()),
+                state: "down".into(),
+                counter: "down 1/2".into(),
+                uid: Some(1000),
+                ago_s: Some(1.5),
+                left_s: Some(3.5),
+                lease_over: false,
+                lease_s: Some(5.0),
+                user: Some("feeder".into()),
+                used: true,
             }],
             interfaces: vec![LinkView {
                 name: "eth0".into(),

@@ -86,6 +86,7 @@ impl Service {
                 self.settings = config.settings;
                 self.watchers.set(&self.settings);
                 self.tell_tracked();
+                self.relate_feeds();
                 self.engine.send(ToEngine::Plan(Box::new(plan)));
             }
         }

@@ -6,6 +6,7 @@ use crate::daemon::bridge::bridge;
 use crate::daemon::chronicle::Chronicle;
 use crate::daemon::config::{self, Config};
 use crate::daemon::engine_thread::{self, Birth};
+use crate::daemon::feeds::Feeds;
 use crate::daemon::intents::Intents;
 use crate::daemon::neighbours::{self, Neighbours};
 use crate::daemon::orders::Orders;
@@ -151,6 +152,8 @@ async fn serve(
     };
     let (events, remarks) = Journal::open(&options.state_dir, journal::KEEP);
     let (intents, damaged) = Intents::open(&options.state_dir);
+    let (feeds, lost) = Feeds::open(&options.state_dir);
+    let damaged: Vec<String> = damaged.into_iter().chain(lost).collect();
     let chronicle = Chronicle::new(events);
     // Where there is no connector, all processes are looked at from time to time.
     let watchers = Watchers::start(&settings, Connector::open().ok());
@@ -170,6 +173,7 @@ async fn serve(
         chronicle,
         intents,
         orders: Orders::default(),
+        feeds,
         reloading: VecDeque::new(),
         log_level_until: None,
         standing: Vec::new(),
@@ -204,6 +208,7 @@ async fn serve(
         service.say(Level::Warn, warning);
     }
     service.tell_tracked();
+    service.resume_feeds();
     rt::trim();
     // Its stack is touched and locked: as large as it needs to be and no larger.
     let engine = std::thread::Builder::new()

@@ -257,13 +257,16 @@ impl Evidence {
             Verdict::TimedOut => "timed_out",
             Verdict::NotStarted(_) => "not_started",
             Verdict::Lost => "lost",
+            Verdict::Reported { up: true } => "reported_up",
+            Verdict::Reported { up: false } => "reported_down",
+            Verdict::LeaseOver => "lease_over",
         }));
         match verdict {
             Verdict::Pass => self.exit = Some(0),
             Verdict::Fail(status) => self.exit = Some(status),
             Verdict::Signalled(signal) => self.signal = Some(signal),
             Verdict::NotStarted(errno) => self.errno = Some(errno),
-            Verdict::TimedOut | Verdict::Lost => {}
+            Verdict::TimedOut | Verdict::Lost | Verdict::Reported { .. } | Verdict::LeaseOver => {}
         }
         self
     }
@@ -317,6 +320,11 @@ fn of_what(what: &What) -> Evidence {
             return e.and_verdict(*verdict);
         }
         What::CheckBusy { name } => e.tracker = Some(name.clone()),
+        What::LeaseOver { name, lease, by } => {
+            e.tracker = Some(name.clone());
+            e.length_s = seconds(*lease);
+            e.uid = Some(*by);
+        }
         What::LowerAdvert { from, theirs, ours } => {
             e.peer = Some(*from);
             e.peer_priority = Some(*theirs);

@@ -145,6 +145,15 @@ pub enum What {
         /// Its name.
         name: Arc<str>,
     },
+    /// Nobody reported on an external tracker in time.
+    LeaseOver {
+        /// Its name.
+        name: Arc<str>,
+        /// How long the last report counted.
+        lease: Duration,
+        /// The user who made it.
+        by: u32,
+    },
     /// A lower-priority advert was heard while Active.
     LowerAdvert {
         /// From whom.
@@ -284,6 +293,7 @@ impl What {
             Self::Check { up: false, .. } => "script_down",
             Self::CheckExit { .. } => "script_exit",
             Self::CheckBusy { .. } => "script_busy",
+            Self::LeaseOver { .. } => "lease_over",
             Self::LowerAdvert { .. } => "lower_advert",
             Self::SameAddress { .. } => "same_address",
             Self::Rejected { .. } => "advert_refused",
@@ -318,6 +328,7 @@ impl What {
             Self::Check { up: true, .. } => Level::Info,
             Self::Check { up: false, .. }
             | Self::CheckBusy { .. }
+            | Self::LeaseOver { .. }
             | Self::LowerAdvert { .. }
             | Self::SameAddress { .. }
             | Self::Rejected { .. }
@@ -404,11 +415,18 @@ impl fmt::Display for What {
                 Verdict::Signalled(_)
                 | Verdict::TimedOut
                 | Verdict::NotStarted(_)
-                | Verdict::Lost => write!(f, "Script `{name}` {verdict} ({counter})"),
+                | Verdict::Lost
+                | Verdict::Reported { .. }
+                | Verdict::LeaseOver => write!(f, "Script `{name}` {verdict} ({counter})"),
             },
             Self::CheckBusy { name } => {
                 write!(f, "VRRP_Script({name}) is still running - skipping run")
             }
+            Self::LeaseOver { name, lease, by } => write!(
+                f,
+                "Tracker {name}: the lease of {} that user {by} set was not renewed",
+                Human(*lease)
+            ),
             Self::LowerAdvert { from, theirs, ours } => write!(
                 f,
                 "Received advert from {from} with lower priority {theirs}, ours {ours}"

@@ -47,6 +47,18 @@ pub struct FileSettings {
     pub init: Option<i32>,
     /// `init_file ... overwrite`: also if there is one.
     pub overwrite: bool,
+    /// `external`: the number is reported, there is no file.
+    #[serde(default)]
+    pub external: Option<ExternalSettings>,
+}
+
+/// A tracker that other programs feed (`external`).
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ExternalSettings {
+    /// `lease`: how long a report counts that says nothing of it.
+    pub lease: Option<Duration>,
+    /// `user`: who may report, besides root.
+    pub user: Option<Arc<str>>,
 }
 
 /// One `vrrp_track_process`.
@@ -185,11 +197,14 @@ pub struct ProcessSettings {
 pub struct CheckSettings {
     /// Its name.
     pub name: Arc<str>,
-    /// What is run; of a probe, the words that describe it.
+    /// What is run; of a probe, the words that describe it; of what is fed, the word `external`.
     pub command: Command,
     /// `check`: what is looked at instead, without a program.
     #[serde(default)]
     pub probe: Option<Probe>,
+    /// `external`: results are reported, nothing is run.
+    #[serde(default)]
+    pub external: Option<ExternalSettings>,
     /// Start to start.
     pub interval: Duration,
     /// A run that lasts longer has failed.

@@ -249,13 +249,24 @@ fn check() -> impl Strategy<Value = CheckSettings> {
         (millis(), of(millis())),
         (weight(), any::<bool>()),
         (1u32..=5, 1u32..=i32::MAX.unsigned_abs(), any::<bool>()),
+        weighted(0.2, external()),
     )
         .prop_map(
-            |(name, (command, probe), (interval, timeout), (weight, reverse), counts)| {
+            |(name, (command, probe), (interval, timeout), (weight, reverse), counts, fed)| {
+                let plain = Command {
+                    argv: vec!["external".into()],
+                    user: None,
+                };
+                let second = Duration::from_secs(1);
+                let (command, probe, interval, timeout) = match fed {
+                    Some(_) => (plain, None, second, None),
+                    None => (command, probe, interval, timeout),
+                };
                 CheckSettings {
                     name,
                     command,
                     probe,
+                    external: fed,
                     interval,
                     timeout: timeout.unwrap_or(interval),
                     weight,
@@ -269,21 +280,34 @@ fn check() -> impl Strategy<Value = CheckSettings> {
         )
 }
 
+fn external() -> impl Strategy<Value = ExternalSettings> {
+    let lease = (1u64..=4_294_000).prop_map(Duration::from_millis);
+    (of(lease), of("[a-z][a-z0-9-]{0,6}")).prop_map(|(lease, user)| ExternalSettings {
+        lease,
+        user: user.map(Arc::from),
+    })
+}
+
 fn file() -> impl Strategy<Value = FileSettings> {
     (
         name(),
         "/[a-z /#]{1,10}[a-z]",
         (-254i16..=254, any::<bool>()),
         (of(-9i32..1000), any::<bool>()),
+        weighted(0.2, external()),
     )
         .prop_map(
-            |(name, path, (weight, reverse), (init, overwrite))| FileSettings {
-                name,
-                path: path.into(),
-                weight,
-                reverse,
-                init,
-                overwrite: overwrite && init.is_some(),
+            |(name, path, (weight, reverse), (init, overwrite), external)| {
+                let read = external.is_none();
+                FileSettings {
+                    name,
+                    path: if read { path } else { String::new() }.into(),
+                    weight,
+                    reverse,
+                    init: init.filter(|_| read),
+                    overwrite: overwrite && init.is_some() && read,
+                    external,
+                }
             },
         )
 }

@@ -189,6 +189,7 @@ const TIMES: &[&str] = &[
     "preempt_delay",
     "interval",
     "timeout",
+    "lease",
     "fork_delay",
     "terminate_delay",
     "delay",

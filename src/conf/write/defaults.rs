@@ -207,7 +207,9 @@ fn script_user(settings: &Settings, given: bool) -> Option<RunAs> {
         .flatten()
         .chain(notify.deleted.iter().flatten())
     });
-    let checks = settings.checks.iter().map(|check| &check.command);
+    // Who may report runs nothing.
+    let run = settings.checks.iter().filter(|c| c.external.is_none());
+    let checks = run.map(|check| &check.command);
     let mut users: Vec<(&RunAs, usize)> = Vec::new();
     let mut all = 0;
     for command in checks.chain(programs) {

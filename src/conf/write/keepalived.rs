@@ -11,6 +11,11 @@ const OURS: &[(Within, &str)] = &[
     (Within::Global, "vip_mismatch"),
     (Within::Global, "track_handover"),
     (Within::Script, "check"),
+    (Within::Script, "external"),
+    (Within::Script, "lease"),
+    (Within::TrackFile, "external"),
+    (Within::TrackFile, "lease"),
+    (Within::TrackFile, "user"),
     (Within::Instance, "vip_mismatch"),
     (Within::Instance, "track_handover"),
 ];

@@ -9,8 +9,7 @@ use crate::model::addr::VirtualAddress;
 use crate::model::ids::{Family, Version};
 use crate::model::priority::Priority;
 use crate::model::settings::{
-    AuthSettings, GarpSettings, Handover, NamedTrackSettings, RouterSettings, Settings,
-    TransportSettings,
+    AuthSettings, GarpSettings, Handover, RouterSettings, Settings, TransportSettings,
 };
 use std::net::IpAddr;
 use std::time::Duration;
@@ -218,26 +217,26 @@ fn tracks(router: &RouterSettings, settings: &Settings, lines: &mut Lines) {
         let check = settings.checks.iter().find(|c| c.name == t.check);
         let default = check.map(|c| (c.weight.get(), c.reverse));
         Item {
-            ours: check.is_some_and(|c| c.probe.is_some()),
+            ours: check.is_some_and(|c| c.probe.is_some() || c.external.is_some()),
             ..Item::entry(entry(&t.check, (t.weight.get(), t.reverse), default))
         }
     });
     lines.entries("track_script", scripts.collect());
-    let named = |list: &[NamedTrackSettings], default: &dyn Fn(&str) -> Option<(i16, bool)>| {
-        list.iter()
-            .map(|t| entry(&t.name, (t.weight, t.reverse), default(&t.name)))
-            .collect()
-    };
-    let file = |name: &str| {
-        let found = settings.files.iter().find(|f| &*f.name == name);
-        found.map(|f| (f.weight, f.reverse))
-    };
-    lines.list("track_file", named(&router.track_files, &file));
-    let process = |name: &str| {
-        let found = settings.processes.iter().find(|p| &*p.name == name);
-        found.map(|p| (p.weight, p.reverse))
-    };
-    lines.list("track_process", named(&router.track_processes, &process));
+    let files = router.track_files.iter().map(|t| {
+        let file = settings.files.iter().find(|f| f.name == t.name);
+        let default = file.map(|f| (f.weight, f.reverse));
+        Item {
+            ours: file.is_some_and(|f| f.external.is_some()),
+            ..Item::entry(entry(&t.name, (t.weight, t.reverse), default))
+        }
+    });
+    lines.entries("track_file", files.collect());
+    let processes = router.track_processes.iter().map(|t| {
+        let process = settings.processes.iter().find(|p| p.name == t.name);
+        let default = process.map(|p| (p.weight, p.reverse));
+        entry(&t.name, (t.weight, t.reverse), default)
+    });
+    lines.list("track_process", processes.collect());
 }
 
 /// `NAME [weight N [reverse|noreverse]]`, no more than differs from the definition.

@@ -139,7 +139,7 @@ mod tests {
     fn what_external_leaves_no_room_for_is_told() {
         assert_eq!(
             codes(&script("external\nscript /bin/true")),
-            ["fed-and-run"]
+            ["fed-and-run", "script-security"]
         );
         assert_eq!(
             codes(&script("external\ncheck tcp 127.0.0.1:80")),

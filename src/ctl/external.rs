@@ -97,7 +97,7 @@ mod tests {
         let expected = "\
 TRACKER  KIND    STATE    RESULTS                SET TO  BY         WHEN         LEASE         MAY SET
 db       script  down     down 1/2               up      user 1000  1.500 s ago  3.500 s left  root, feeder
-load     number  pending  nobody has set it yet                                               root
+load     number  pending  nobody has set it yet                                                root
 ";
         assert_eq!(list(&all, Look::default()), expected);
     }

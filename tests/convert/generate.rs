@@ -761,7 +761,10 @@ fn grouped(
 /// One user for all programs.
 fn everybodys(settings: &mut Settings, user: &RunAs) {
     for check in &mut settings.checks {
-        Arc::make_mut(check).command.user = Some(user.clone());
+        // Who may report runs nothing.
+        if check.external.is_none() {
+            Arc::make_mut(check).command.user = Some(user.clone());
+        }
     }
     let set = |notify: &mut NotifySettings| {
         for command in [

@@ -309,6 +309,8 @@ const ACTED: &[(Within, &str, &str, &str)] = {
         (Global, "vip_mismatch", "", "vip_mismatch drop"),
         (Global, "track_handover", "", "track_handover off"),
         (Instance, "track_handover", "", "track_handover always"),
+        (Global, "all_failed", "", "all_failed hold"),
+        (Instance, "all_failed", "", "all_failed hold"),
         (TrackFile, "file", "file /a/b", "file /a/c"),
         (TrackFile, "weight", "", "weight 2"),
         (TrackFile, "init_file", "", "init_file 3"),

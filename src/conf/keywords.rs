@@ -410,6 +410,7 @@ const TABLE: &[Keyword] = &[
     key(W::Global, "vip_restore_limit", 2, 2, Acted),
     key(W::Global, "vip_mismatch", 1, 1, Acted),
     key(W::Global, "track_handover", 1, 1, Acted),
+    key(W::Global, "all_failed", 1, 1, Acted),
     // garp_group, track_group.
     key(W::GarpGroup, "garp_interval", 1, 1, AsBlock),
     key(W::GarpGroup, "gna_interval", 1, 1, AsBlock),
@@ -541,6 +542,7 @@ const TABLE: &[Keyword] = &[
     key(W::Instance, "lvs_sync_daemon_interface", 1, 1, Lvs),
     key(W::Instance, "vip_mismatch", 1, 1, Acted),
     key(W::Instance, "track_handover", 1, 1, Acted),
+    key(W::Instance, "all_failed", 1, 1, Acted),
     // authentication, auth_hmac.
     key(W::Auth, "auth_type", 1, 1, Acted),
     key(W::Auth, "auth_pass", 1, 1, Acted),

@@ -10,6 +10,7 @@
 //! stands. Nothing here knows a socket, an interface or a user; only [`source`] opens files.
 
 mod address;
+mod all_failed;
 mod aside;
 mod audit;
 mod block;
@@ -236,6 +237,7 @@ fn settings(nodes: &[Node], diags: &mut Diags) -> Settings {
     let mut placed = routers(nodes, &global, &mut trackers, diags);
     let user = global.script_user.as_ref();
     let groups = group::settle(nodes, &mut placed, &mut trackers, user, diags);
+    all_failed::agree(&groups, &mut placed, diags);
     trackers.note_unused(diags);
     external::one_name_each(nodes, &mut trackers, diags);
     differences::note(nodes, &placed, diags);

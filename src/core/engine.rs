@@ -633,12 +633,17 @@ impl Engine {
                 continue;
             };
             let mut facts = self.facts(router);
-            let own = (!facts.faults.is_empty(), facts.held);
+            let own = (
+                !facts.faults.is_empty(),
+                facts.held,
+                facts.degraded.is_some(),
+            );
             let grouped = router.group.is_some();
             if grouped {
-                let moved = (router.own_fault, router.own_held) != own;
+                let before = (router.own_fault, router.own_held, router.own_degraded);
+                let moved = before != own;
                 if let Some(Some(router)) = self.routers.get_mut(id.0 as usize) {
-                    (router.own_fault, router.own_held) = own;
+                    (router.own_fault, router.own_held, router.own_degraded) = own;
                 }
                 if moved {
                     let siblings = self.siblings(id);

@@ -91,6 +91,7 @@ impl Engine {
             peers: r.peers.views(now),
             what_if: self.what_if(now, r),
             intent: None,
+            degraded: r.degraded_view(),
             counters: r.stats.view(),
         }
     }

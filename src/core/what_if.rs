@@ -1,6 +1,7 @@
 //! Who would serve if one tracked thing failed: the same fold and the same election, asked ahead.
 
 use crate::core::action::{Action, Actions};
+use crate::core::degraded::{holds, lowest};
 use crate::core::election::{Rank, rank};
 use crate::core::engine::Engine;
 use crate::core::fold::{Pull, Standing, effective, pull, pull_of, pull_of_value};
@@ -31,6 +32,13 @@ struct Item {
     failed: Option<Pull>,
 }
 
+impl Item {
+    /// Whether it tells of a service, and not of a link.
+    fn is_own(&self) -> bool {
+        self.kind != "interface"
+    }
+}
+
 impl Engine {
     /// What it tracks, for a picture.
     pub(super) fn track_views(&self, r: &Router) -> Vec<TrackView> {
@@ -45,7 +53,8 @@ impl Engine {
                 Pull::Points(points) => i16::try_from(points).unwrap_or(0),
                 Pull::Nothing | Pull::Fault => 0,
             },
-            fault: item.is == Pull::Fault,
+            fault: item.is == Pull::Fault && r.degraded.is_none(),
+            degrades: item.is == Pull::Fault && r.degraded.is_some(),
         };
         self.items(r).into_iter().map(view).collect()
     }
@@ -62,7 +71,14 @@ impl Engine {
                     .iter()
                     .enumerate()
                     .map(|(other, i)| if other == at { failed } else { i.is });
-                let standing = in_force(r, effective(r.settings.priority, pulls));
+                let pulls: Vec<(Pull, bool)> = pulls.zip(items.iter().map(Item::is_own)).collect();
+                let sum = effective(r.settings.priority, pulls.iter().map(|(pull, _)| *pull));
+                let mut standing = in_force(r, sum);
+                // `all_failed hold` bears what a service of this router does, and nothing else.
+                let unbearable = |(pull, own): &(Pull, bool)| *pull == Pull::Fault && !own;
+                if standing.fault && holds(&r.settings) && !pulls.iter().any(unbearable) {
+                    (standing.fault, standing.priority) = (false, lowest());
+                }
                 let failing = item.is == failed;
                 Some(self.outcome(now, r, &item.name, item.kind, failing, standing))
             })

@@ -134,6 +134,7 @@ fn leads_on(kind: &str) -> bool {
             | "reload"
             | "order"
             | "lease_over"
+            | "degraded"
             | "address_restored"
             | "address_refused"
             | "handover_off"
@@ -191,6 +192,11 @@ pub fn sentence(event: &Event) -> String {
                  weight is 0."
             ),
         },
+        "gave_way" => format!(
+            "What it serves failed ({}), and {peer} took over: with all_failed hold it serves only if \
+             nobody else does.",
+            e.reason.as_deref().unwrap_or("a tracker")
+        ),
         "check_pending" => format!("Script {tracker} has no result yet."),
         "interface_down" => format!("Interface {interface} went down or lost its carrier."),
         "interface_up" => format!("Interface {interface} is up and is tracked in reverse."),

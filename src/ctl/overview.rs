@@ -144,6 +144,9 @@ fn worries(snapshot: &Snapshot) -> Vec<String> {
         for fault in &instance.faults {
             worries.push(format!("{} cannot run: {fault}", instance.name));
         }
+        if let Some(degraded) = &instance.degraded {
+            worries.push(format!("{}: {degraded}", instance.name));
+        }
         for address in &instance.addresses {
             if instance.is_active() && !address.installed {
                 worries.push(format!(

@@ -29,6 +29,9 @@ pub fn instance(instance: &RouterView, snapshot: &Snapshot, look: Look) -> Strin
     for fault in &instance.faults {
         facts.push(["cannot run".into(), fault.clone()]);
     }
+    if let Some(degraded) = &instance.degraded {
+        facts.push(["all_failed".into(), degraded.clone()]);
+    }
     let family = match instance.family {
         Family::V4 => "IPv4",
         Family::V6 => "IPv6",
@@ -88,10 +91,10 @@ pub fn instance(instance: &RouterView, snapshot: &Snapshot, look: Look) -> Strin
                 track.state.clone(),
                 track.counter.clone(),
                 format!("{}{reverse}", track.weight),
-                match (track.fault, track.adds) {
-                    (true, _) => "FAULT".to_owned(),
-                    (false, 0) => "none".to_owned(),
-                    (false, adds) => format!("{adds:+}"),
+                match effect(track) {
+                    Some(effect) => effect.to_owned(),
+                    None if track.adds == 0 => "none".to_owned(),
+                    None => format!("{:+}", track.adds),
                 },
                 script.map_or_else(String::new, last_run),
             ]
@@ -146,6 +149,15 @@ pub fn instance(instance: &RouterView, snapshot: &Snapshot, look: Look) -> Strin
         text += &list(&counters, look);
     }
     text
+}
+
+/// What a tracker does beside adding to the priority.
+pub(super) const fn effect(track: &TrackView) -> Option<&'static str> {
+    match (track.fault, track.degrades) {
+        (true, _) => Some("FAULT"),
+        (false, true) => Some("priority 1"),
+        (false, false) => None,
+    }
 }
 
 pub(super) const INDENT: &str = "  ";
@@ -276,6 +288,9 @@ pub(super) fn sum(instance: &RouterView) -> String {
     let base = i32::from(instance.base_priority);
     let priority = i32::from(instance.priority);
     let moved = instance.priority_sum - base;
+    if instance.degraded.is_some() {
+        return format!("{priority} instead of {base}, because what is tracked failed");
+    }
     if priority == base && moved == 0 {
         return format!("{priority}, as configured");
     }
@@ -473,6 +488,7 @@ pub(in crate::ctl) mod tests {
                     reverse: false,
                     adds: -2,
                     fault: false,
+                    degrades: false,
                 }],
                 peers: vec![PeerView {
                     address: [10, 0, 0, 2].into(),
@@ -504,6 +520,7 @@ pub(in crate::ctl) mod tests {
                     uid: 0,
                     reason: Some("kernel upgrade".into()),
                 }),
+                degraded: None,
                 counters: Counters {
                     advert_rcvd: 17,
                     become_master: 1,

@@ -195,6 +195,8 @@ impl Event {
         } else if let What::GroupEntering { from, to, why, .. } = &notice.what {
             event.cause = Some(Cow::Borrowed(why.code()));
             (event.from, event.to) = (Some(*from), Some(*to));
+        } else if let What::Degraded { why, .. } = &notice.what {
+            event.cause = Some(Cow::Borrowed(why.code()));
         } else if let What::Priority { to, .. } = &notice.what {
             event.priority = Some(*to);
         }
@@ -210,6 +212,7 @@ impl Event {
                 | "priority"
                 | "script_up"
                 | "script_down"
+                | "degraded"
                 | "reload"
                 | "order"
                 | "notify"
@@ -324,6 +327,11 @@ fn of_what(what: &What) -> Evidence {
             e.tracker = Some(name.clone());
             e.length_s = seconds(*lease);
             e.uid = Some(*by);
+        }
+        What::Degraded { why, how } => {
+            e = of_why(why);
+            e.reason = Some(Arc::from(why.to_string()));
+            e.outcome = Some(Cow::Borrowed(how.word()));
         }
         What::LowerAdvert { from, theirs, ours } => {
             e.peer = Some(*from);
@@ -445,6 +453,15 @@ fn of_why(why: &Why) -> Evidence {
             e.value = Some(*value);
         }
         Why::ProcessFault { process } => e.tracker = Some(process.clone()),
+        Why::GaveWay {
+            tracker,
+            because,
+            to,
+        } => {
+            e.tracker.clone_from(tracker);
+            e.reason = Some(because.clone());
+            e.peer = Some(*to);
+        }
         Why::GroupMember { group, member } => {
             e.group = Some(group.clone());
             e.member = Some(member.clone());

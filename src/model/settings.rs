@@ -362,6 +362,9 @@ pub struct RouterSettings {
     /// `track_handover`.
     #[serde(default)]
     pub handover: Handover,
+    /// `all_failed`.
+    #[serde(default)]
+    pub all_failed: AllFailed,
     /// Programs told of its transitions.
     pub notify: NotifySettings,
 }
@@ -376,6 +379,16 @@ pub enum Handover {
     Always,
     /// Never: the plain protocol.
     Off,
+}
+
+/// What becomes of an instance whose trackers of weight 0 fail (`all_failed`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum AllFailed {
+    /// It is in FAULT, and if all are, nobody serves.
+    #[default]
+    Release,
+    /// It gives way, and serves on only if nobody else takes over.
+    Hold,
 }
 
 /// How adverts travel.

@@ -84,6 +84,9 @@ pub struct RouterView {
     /// What an operator asked of it, if that is in force.
     #[serde(default)]
     pub intent: Option<IntentView>,
+    /// What its trackers' failure comes to under `all_failed hold`, in a sentence; `None` if none failed.
+    #[serde(default)]
+    pub degraded: Option<String>,
     /// Counters.
     pub counters: Counters,
 }
@@ -164,6 +167,9 @@ pub struct TrackView {
     pub adds: i16,
     /// Whether it holds the router in FAULT.
     pub fault: bool,
+    /// Whether it has failed and is borne with priority 1 (`all_failed hold`).
+    #[serde(default)]
+    pub degrades: bool,
 }
 
 /// Another router for the same VRID.

@@ -212,6 +212,7 @@ pub(super) mod tests {
             track_files: Vec::new(),
             track_processes: Vec::new(),
             handover: crate::model::settings::Handover::default(),
+            all_failed: crate::model::settings::AllFailed::default(),
             notify: NotifySettings {
                 master: command("/master"),
                 backup: command("/backup"),

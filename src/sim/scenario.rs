@@ -219,6 +219,7 @@ pub fn router(name: &str) -> RouterMaker {
         track_files: Vec::new(),
         track_processes: Vec::new(),
         handover: crate::model::settings::Handover::default(),
+        all_failed: crate::model::settings::AllFailed::default(),
         notify: NotifySettings::default(),
     })
 }

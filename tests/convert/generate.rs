@@ -483,7 +483,7 @@ fn router() -> impl Strategy<Value = Raw> {
                 1u8..=100,
             ),
             (vec(address(family), 0..4), vec(excluded, 0..3)),
-            any::<[bool; 10]>(),
+            any::<[bool; 11]>(),
             garp(),
             [choice(), choice(), choice(), choice()],
             (
@@ -566,6 +566,11 @@ fn router() -> impl Strategy<Value = Raw> {
                         track_files: Vec::new(),
                         track_processes: Vec::new(),
                         handover: if strict { Handover::Off } else { rest.1 },
+                        all_failed: if flags[10] && !priority.is_owner() {
+                            AllFailed::Hold
+                        } else {
+                            AllFailed::Release
+                        },
                         notify: rest.0,
                     };
                     Raw { router, choices }
@@ -625,6 +630,11 @@ pub(crate) fn settings() -> impl Strategy<Value = Settings> {
             if !acted(Within::Root, "vrrp_track_process") {
                 processes.clear();
             }
+            // What can be set has one name.
+            files.retain(|f| {
+                let named = |c: &&Arc<CheckSettings>| c.external.is_some() && c.name == f.name;
+                f.external.is_none() || !checks.iter().any(|c| named(&c))
+            });
             let mut routers = Vec::new();
             for (
                 vrid,
@@ -717,6 +727,9 @@ fn alike(routers: &mut [Arc<RouterSettings>], model: Option<Index>) {
         router.drop_mismatch = model.drop_mismatch;
         router.check_unicast_src = model.check_unicast_src;
         router.garp = model.garp;
+        if !router.priority.is_owner() {
+            router.all_failed = model.all_failed;
+        }
         if router.strict {
             router.garp.lower_repeat = 0;
         } else {
@@ -739,11 +752,12 @@ fn grouped(
             .into_iter()
             .filter(|at| *at < routers.len() && !taken.contains(at))
             .collect();
-        // Members that want to start differently all start as backups.
-        let first = members.first().map(|at| routers[*at].start_active);
+        // Members that want to start differently all start as backups, and all_failed must agree.
+        let like = |at: usize| (routers[at].start_active, routers[at].all_failed);
+        let first = members.first().map(|at| like(*at));
         let members: Vec<usize> = members
             .into_iter()
-            .filter(|at| Some(routers[*at].start_active) == first)
+            .filter(|at| Some(like(*at)) == first)
             .collect();
         if members.is_empty() {
             continue;

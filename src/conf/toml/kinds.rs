@@ -271,6 +271,7 @@ const TEXTS: &[&str] = &[
     "label",
     "vip_mismatch",
     "track_handover",
+    "all_failed",
 ];
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ const OURS: &[(Within, &str)] = &[
     (Within::Global, "vip_restore_limit"),
     (Within::Global, "vip_mismatch"),
     (Within::Global, "track_handover"),
+    (Within::Global, "all_failed"),
     (Within::Script, "check"),
     (Within::Script, "external"),
     (Within::Script, "lease"),
@@ -18,6 +19,7 @@ const OURS: &[(Within, &str)] = &[
     (Within::TrackFile, "user"),
     (Within::Instance, "vip_mismatch"),
     (Within::Instance, "track_handover"),
+    (Within::Instance, "all_failed"),
 ];
 
 /// Whether keepalived does not know a keyword, in any version.

@@ -9,7 +9,7 @@ use crate::model::addr::VirtualAddress;
 use crate::model::ids::{Family, Version};
 use crate::model::priority::Priority;
 use crate::model::settings::{
-    AuthSettings, GarpSettings, Handover, RouterSettings, Settings, TransportSettings,
+    AllFailed, AuthSettings, GarpSettings, Handover, RouterSettings, Settings, TransportSettings,
 };
 use std::net::IpAddr;
 use std::time::Duration;
@@ -74,6 +74,9 @@ fn protocol(router: &RouterSettings, defaults: &Defaults, lines: &mut Lines) {
     }
     let needless = router.strict || router.handover == defaults.handover;
     lines.one("track_handover", handover(router.handover), needless);
+    // An owner always releases.
+    let needless = router.priority.is_owner() || router.all_failed == defaults.all_failed;
+    lines.one("all_failed", all_failed(router.all_failed), needless);
     lines.flag("dont_track_primary", router.dont_track_primary);
     if let AuthSettings::Password(octets) = router.auth {
         let end = octets.iter().rposition(|b| *b != 0).map_or(0, |at| at + 1);
@@ -91,6 +94,14 @@ pub(super) fn handover(when: Handover) -> &'static str {
         Handover::Confirmed => "confirmed",
         Handover::Always => "always",
         Handover::Off => "off",
+    }
+}
+
+/// `all_failed`'s words.
+pub(super) fn all_failed(what: AllFailed) -> &'static str {
+    match what {
+        AllFailed::Release => "release",
+        AllFailed::Hold => "hold",
     }
 }
 

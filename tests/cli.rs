@@ -500,6 +500,8 @@ fn a_reader_that_leaves_early_is_no_failure_and_a_full_disk_is() {
             name: format!("eth{number}").into(),
             index: Some(number),
             up: true,
+            turning: None,
+            polled: false,
             rejected: vec![],
         })
         .collect();

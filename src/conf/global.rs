@@ -53,6 +53,8 @@ pub(super) struct Global {
     pub(super) all_failed: AllFailed,
     /// `script_user`.
     pub(super) script_user: Option<RunAs>,
+    /// `default_interface`: where static addresses belong that name none.
+    pub(super) default_interface: Option<Box<str>>,
 }
 
 /// Announcement settings, each only if given.
@@ -203,6 +205,7 @@ impl Default for Global {
             handover: Handover::default(),
             all_failed: AllFailed::default(),
             script_user: None,
+            default_interface: None,
         }
     }
 }
@@ -233,6 +236,11 @@ impl Global {
         match name {
             "router_id" => settings.router_id = Some(arg.text.clone().into()),
             "control_group" => settings.control_group = Some(arg.text.clone().into()),
+            "default_interface" => {
+                if value::interface(arg, diags) {
+                    self.default_interface = Some(arg.text.clone());
+                }
+            }
             "vrrp_version" => self.version = version(word, arg, diags).unwrap_or(self.version),
             "vrrp_down_timer_adverts" => {
                 if let Some(n) = down_adverts(word, arg, diags) {

@@ -8,6 +8,7 @@ use crate::core::link::Links;
 use crate::core::places::Requests;
 use crate::core::plan::{Plan, diff};
 use crate::core::router::{Cx, Router, State};
+use crate::core::statics::{self, Statics};
 use crate::core::timers::{Slot, Timers};
 use crate::core::tracker::{Edge, Tracker};
 use crate::model::addr::Cidr;
@@ -80,6 +81,7 @@ pub struct Engine {
     pub(super) process_quorums: HashMap<Arc<str>, bool>,
     /// What other programs reported of external trackers.
     pub(super) reports: Reports,
+    pub(super) statics: Statics,
 }
 
 impl Engine {
@@ -118,6 +120,7 @@ impl Engine {
             file_values: HashMap::new(),
             process_quorums: HashMap::new(),
             reports: Reports::default(),
+            statics: Statics::default(),
         };
         let plan = diff(&engine.settings, settings);
         let mut nothing = Actions::default();
@@ -136,7 +139,7 @@ impl Engine {
             Input::Backlog(link) => self.links.backlog(link),
             Input::Socket { link, family, open } => self.see_socket(link, family, open),
             Input::Tick => self.tick(now, out),
-            Input::Link(seen) => self.see_link(now, &seen),
+            Input::Link(seen) => self.see_link(now, &seen, out),
             Input::Address(seen) => self.see_address(now, &seen, out),
             Input::CheckStarted { check, run } => {
                 if let Some(Some(tracker)) = self.trackers.get_mut(check.0 as usize) {
@@ -167,7 +170,7 @@ impl Engine {
                     self.reload(now, *plan, out);
                 }
             }
-            Input::Tracked(seen) => self.see_tracked(seen),
+            Input::Tracked(seen) => self.see_tracked(now, seen),
             Input::Feed(feed) => self.feed(now, &feed, out),
             Input::Order(order) => {
                 if self.begun {
@@ -308,6 +311,8 @@ impl Engine {
                     self.timers.set(slot, tracker.deadline());
                     self.mark_edge(CheckId(id), edge);
                 }
+                Slot::Links => self.turn_links(now),
+                Slot::Statics => self.tick_statics(now, out),
             }
         }
         self.due = due;
@@ -351,9 +356,11 @@ impl Engine {
 
     // ---- facts -----------------------------------------------------------------------------------
 
-    fn see_link(&mut self, now: Instant, seen: &LinkSeen) {
+    fn see_link(&mut self, now: Instant, seen: &LinkSeen, out: &mut Actions) {
         let old_mac = self.links.get(seen.link).and_then(|l| l.flags.mac);
-        let names = self.links.see(seen.link, &seen.name, seen.is);
+        let names = self.links.see(now, seen.link, &seen.name, seen.is);
+        self.timers.set(Slot::Links, self.links.due());
+        self.statics_see_link(seen.link, out);
         let new_mac = seen.is.and_then(|f| f.mac);
         for name in names.into_iter().flatten() {
             self.links_moved = true;
@@ -366,6 +373,14 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// New states of interfaces have lasted long enough.
+    pub(super) fn turn_links(&mut self, now: Instant) {
+        for name in self.links.turn(now) {
+            self.mark_interface(&name);
+        }
+        self.timers.set(Slot::Links, self.links.due());
     }
 
     fn see_socket(&mut self, link: LinkId, family: Family, open: bool) {
@@ -389,6 +404,7 @@ impl Engine {
         if link.see(seen) {
             self.mark_interface(&name);
         }
+        self.static_seen(now, seen.link, seen.cidr, seen.present, out);
         let Some(owners) = self.virtuals.get(&seen.cidr.addr) else {
             return;
         };
@@ -437,6 +453,9 @@ impl Engine {
         let Some((owner, hint)) = self.requests.settle(id) else {
             return;
         };
+        if owner == statics::OWNER {
+            return self.static_answered(now, hint, id, errno, out);
+        }
         let Some(Some(router)) = self.routers.get_mut(owner.0 as usize) else {
             return;
         };
@@ -479,6 +498,7 @@ impl Engine {
         for id in self.order.clone() {
             self.scrub(id, &HashSet::new(), out);
         }
+        self.begin_statics(left, out);
         for (id, tracker) in self.trackers.iter_mut().enumerate() {
             if let Some(tracker) = tracker {
                 tracker.start(now);
@@ -514,6 +534,7 @@ impl Engine {
             self.timers.set(Slot::Router(id.0), None);
         }
         self.stop_groups(out);
+        self.stop_statics(out);
         for (id, tracker) in self.trackers.iter_mut().enumerate() {
             if let Some(tracker) = tracker {
                 tracker.stop(now, out);
@@ -560,8 +581,14 @@ impl Engine {
         self.edge_of.clone()
     }
 
-    pub(super) fn see_tracked(&mut self, seen: TrackedSeen) {
+    pub(super) fn see_tracked(&mut self, now: Instant, seen: TrackedSeen) {
         let name = match seen {
+            TrackedSeen::Link { interface, up } => {
+                if self.links.beat(now, &interface, up) {
+                    self.mark_interface(&interface);
+                }
+                return self.timers.set(Slot::Links, self.links.due());
+            }
             TrackedSeen::File { name, value } => {
                 if self.file_values.insert(name.clone(), value) == Some(value) {
                     return;
@@ -600,7 +627,7 @@ impl Engine {
         self.timers.set(slot, at);
     }
 
-    fn mark_interface(&mut self, name: &str) {
+    pub(super) fn mark_interface(&mut self, name: &str) {
         if let Some(ids) = self.by_interface.get(name) {
             self.dirty.extend(ids.iter().rev());
         }

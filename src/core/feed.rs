@@ -99,7 +99,7 @@ impl Engine {
                 let over = feed.resumed.is_some_and(|before| before.over);
                 let value = if over { FORGOTTEN } else { value };
                 let name = name.clone();
-                self.see_tracked(TrackedSeen::File { name, value });
+                self.see_tracked(now, TrackedSeen::File { name, value });
             }
         }
         let changed = self.reports.last.get(name).is_none_or(|before| {
@@ -170,7 +170,7 @@ impl Engine {
             match reading {
                 Reading::Number(_) => {
                     let value = FORGOTTEN;
-                    self.see_tracked(TrackedSeen::File { name, value });
+                    self.see_tracked(now, TrackedSeen::File { name, value });
                 }
                 Reading::Up | Reading::Down => {
                     let Some(&id) = self.by_name.get(&name) else {

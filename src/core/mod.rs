@@ -6,6 +6,7 @@
 
 pub mod action;
 mod apply;
+mod debounce;
 mod degraded;
 pub mod election;
 pub mod engine;
@@ -25,6 +26,7 @@ pub mod plan;
 mod receive;
 mod router;
 mod serve;
+mod statics;
 mod stats;
 mod strangers;
 pub mod timers;

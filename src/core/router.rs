@@ -533,7 +533,7 @@ impl Router {
         let up = self
             .link
             .and_then(|id| cx.links.get(id))
-            .is_some_and(|l| l.is_up());
+            .is_some_and(|l| l.carries());
         if up && matches!(self.state, State::Active(_)) {
             self.send_advert(Claim::Release, cx);
         }
@@ -666,7 +666,7 @@ impl Router {
         let find = |a: &VirtualAddress| find_link(links, &interface, a);
         let active = matches!(self.state, State::Active(_));
         let added = self.places.alter(
-            &self.settings,
+            Places::new(self.id, &self.settings),
             if active { Some(&find) } else { None },
             cx.others,
             cx.requests,

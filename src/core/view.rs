@@ -38,14 +38,18 @@ impl Engine {
         names.sort();
         into.interfaces
             .extend(names.iter().map(|name| match self.links.named(name) {
-                Some(link) => link.view(),
+                Some(link) => link.view(now),
                 None => LinkView {
                     name: (*name).clone(),
                     index: None,
                     up: false,
+                    turning: None,
+                    polled: false,
                     rejected: Vec::new(),
                 },
             }));
+        into.statics.clear();
+        into.statics.extend(self.statics.views());
         let strangers = |name: &&Arc<str>| {
             let link = self.links.named(name)?;
             Some(link.strangers.views(now, &link.name))
@@ -87,7 +91,7 @@ impl Engine {
                     advertised: p.advertised,
                 })
                 .collect(),
-            tracks: self.track_views(r),
+            tracks: self.track_views(now, r),
             peers: r.peers.views(now),
             what_if: self.what_if(now, r),
             intent: None,

@@ -41,7 +41,7 @@ impl Item {
 
 impl Engine {
     /// What it tracks, for a picture.
-    pub(super) fn track_views(&self, r: &Router) -> Vec<TrackView> {
+    pub(super) fn track_views(&self, now: Instant, r: &Router) -> Vec<TrackView> {
         let view = |item: Item| TrackView {
             script: item.name,
             kind: item.kind.to_owned(),
@@ -56,12 +56,12 @@ impl Engine {
             fault: item.is == Pull::Fault && r.degraded.is_none(),
             degrades: item.is == Pull::Fault && r.degraded.is_some(),
         };
-        self.items(r).into_iter().map(view).collect()
+        self.items(now, r).into_iter().map(view).collect()
     }
 
     /// For each tracked thing, and for its own interface, what would come of its failing now.
     pub(super) fn what_if(&self, now: Instant, r: &Router) -> Vec<WhatIf> {
-        let items = self.items(r);
+        let items = self.items(now, r);
         let mut all: Vec<WhatIf> = items
             .iter()
             .enumerate()
@@ -185,7 +185,7 @@ impl Engine {
         }
     }
 
-    fn items(&self, r: &Router) -> Vec<Item> {
+    fn items(&self, now: Instant, r: &Router) -> Vec<Item> {
         let s = &r.settings;
         let mut items = Vec::new();
         for t in &s.tracks {
@@ -214,14 +214,17 @@ impl Engine {
             });
         }
         for t in &s.track_links {
-            let up = self.links.named(&t.interface).is_some_and(|l| l.is_up());
+            let link = self.links.named(&t.interface);
+            let up = link.is_some_and(|l| l.is_up());
             items.push(Item {
                 name: t.interface.clone(),
                 kind: "interface",
                 weight: t.weight.get(),
                 reverse: t.reverse,
                 state: word(up),
-                counter: String::new(),
+                counter: link
+                    .and_then(|l| l.turning(now))
+                    .map_or_else(String::new, |turn| turn.to_string()),
                 is: pull(t.weight, t.reverse, Some(up)),
                 failed: Some(worst(|up| pull(t.weight, t.reverse, Some(up)))),
             });

@@ -1,7 +1,8 @@
 //! `mainstay explain`: how a priority comes about, and who would serve if something failed.
 
+use crate::ctl::overview::turning;
 use crate::ctl::render::{INDENT, Look, effect, length, paint, state_colour, table, term};
-use crate::model::view::{RouterView, Snapshot, WhatIf};
+use crate::model::view::{AddressView, RouterView, Snapshot, WhatIf};
 use std::fmt::Write;
 
 /// One instance explained.
@@ -23,6 +24,13 @@ pub fn explain(instance: &RouterView, snapshot: &Snapshot, look: Look) -> String
     }
     if let Some(degraded) = &instance.degraded {
         let _ = writeln!(text, "{INDENT}{degraded}");
+    }
+    for link in &snapshot.interfaces {
+        let carries = |address: &AddressView| address.interface == link.name;
+        let own = link.name == instance.interface || instance.addresses.iter().any(carries);
+        if let Some(turning) = turning(link).filter(|_| own) {
+            let _ = writeln!(text, "{INDENT}{turning}");
+        }
     }
     text += "\nhow the priority comes about\n";
     text += &sum(instance, snapshot, look);

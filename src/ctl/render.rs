@@ -1,7 +1,10 @@
 //! A snapshot for people: aligned tables, units, nothing left unexplained.
 
+use crate::ctl::overview;
 use crate::model::ids::Family;
-use crate::model::view::{CheckView, Counters, IntentView, RouterView, Snapshot, TrackView};
+use crate::model::view::{
+    CheckView, Counters, IntentView, LinkView, RouterView, Snapshot, TrackView,
+};
 use comfy_table::{ContentArrangement, Table, presets};
 use std::fmt::Write;
 
@@ -43,6 +46,11 @@ pub fn instance(instance: &RouterView, snapshot: &Snapshot, look: Look) -> Strin
             instance.vrid, instance.interface, instance.version
         ),
     ]);
+    let own = |link: &&LinkView| link.name == instance.interface;
+    let link = snapshot.interfaces.iter().find(own);
+    if let Some(turning) = link.and_then(overview::turning) {
+        facts.push(["link".into(), turning]);
+    }
     facts.push(["priority".into(), sum(instance)]);
     let source = match instance.source {
         Some(source) => format!(" from {source}"),
@@ -447,8 +455,7 @@ pub fn length(seconds: f64) -> String {
 pub(in crate::ctl) mod tests {
     use super::*;
     use crate::model::view::{
-        AddressView, EngineView, ExternalView, GroupView, LinkView, NeighbourView, PeerView,
-        TrackView, WhatIf,
+        AddressView, EngineView, ExternalView, GroupView, NeighbourView, PeerView, WhatIf,
     };
 
     /// A snapshot in which every list and option is filled.
@@ -563,7 +570,15 @@ pub(in crate::ctl) mod tests {
                 name: "eth0".into(),
                 index: Some(2),
                 up: true,
+                turning: None,
+                polled: false,
                 rejected: vec![("unknown VRID".into(), 9)],
+            }],
+            statics: vec![AddressView {
+                address: "10.3.0.1/24".into(),
+                interface: "eth3".into(),
+                installed: true,
+                advertised: false,
             }],
             engine: EngineView {
                 send_errors: 1,

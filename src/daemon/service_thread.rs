@@ -10,6 +10,7 @@ use crate::daemon::chronicle::{self, Chronicle};
 use crate::daemon::desk::{Ask, Desk, ReplyTo};
 use crate::daemon::feeds::Feeds;
 use crate::daemon::intents::Intents;
+use crate::daemon::linkbeat::Linkbeats;
 use crate::daemon::orders::Orders;
 use crate::daemon::reload::Reloading;
 use crate::model::event::{Event, Evidence};
@@ -62,6 +63,9 @@ pub(super) struct Service {
     pub(super) checks: Checks,
     pub(super) probes: Probes,
     pub(super) watchers: Watchers,
+    pub(super) linkbeats: Linkbeats,
+    /// The network namespace it runs in, if that is not the one it was started in.
+    pub(super) namespace: Option<String>,
     pub(super) notify: NotifyQueues,
     pub(super) outbox: Outbox,
     pub(super) chronicle: Chronicle,
@@ -332,6 +336,13 @@ impl Service {
         }
     }
 
+    /// Asks the interfaces that are polled.
+    pub(super) fn poll_links(&mut self) {
+        for news in self.linkbeats.poll() {
+            self.hear(news);
+        }
+    }
+
     // ---- orders ----------------------------------------------------------------------------------
 
     fn stop(&mut self, by: &str) {
@@ -377,6 +388,7 @@ impl Service {
         self.log.settle(now);
         self.keep_orders();
         self.watch_feeds();
+        self.poll_links();
         if self.log_level_until.is_some_and(|until| now >= until) {
             self.log_level_until = None;
             let level = self.options.log.level;

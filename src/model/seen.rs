@@ -53,7 +53,7 @@ pub struct AddressSeen {
     pub secondary: bool,
 }
 
-/// What was found of something tracked that is neither a script nor an interface.
+/// What was found by looking: files, processes, and interfaces whose link is polled.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum TrackedSeen {
     /// The number in a tracked file; a missing file counts as 0.
@@ -68,6 +68,13 @@ pub enum TrackedSeen {
         /// Name of the `vrrp_track_process`.
         name: Arc<str>,
         /// It has.
+        up: bool,
+    },
+    /// What a polled interface said of its link.
+    Link {
+        /// The interface.
+        interface: Arc<str>,
+        /// It has one.
         up: bool,
     },
 }

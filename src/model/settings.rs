@@ -6,6 +6,7 @@
 
 use crate::model::addr::VirtualAddress;
 use crate::model::ids::{Family, Version, Vrid};
+use crate::model::links::{LinkPoll, LinkSettings, Linkbeat, StaticAddress, TrackGroup};
 use crate::model::priority::{Priority, Weight};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
@@ -30,6 +31,33 @@ pub struct Settings {
     /// Sync groups in the order of the file.
     #[serde(default)]
     pub groups: Vec<Arc<GroupSettings>>,
+    /// How the state of interfaces is found and when it counts.
+    #[serde(default)]
+    pub links: LinkSettings,
+    /// Addresses that are there whoever is master.
+    #[serde(default)]
+    pub statics: Vec<Arc<StaticAddress>>,
+    /// Who tracks their interfaces; folded into the routers already.
+    #[serde(default)]
+    pub track_groups: Vec<Arc<TrackGroup>>,
+}
+
+impl Settings {
+    /// Interfaces whose link is polled, each once, in the order of their names.
+    pub fn polled(&self) -> Vec<LinkPoll> {
+        let mut polls = self.links.polls.clone();
+        if self.links.poll_all {
+            let used = self.routers.iter().flat_map(|r| r.used_interfaces());
+            polls.extend(used.map(|interface| LinkPoll {
+                interface: interface.clone(),
+                how: Linkbeat::Auto,
+            }));
+        }
+        // Stable: what was asked for by name stands first.
+        polls.sort_by(|a, b| a.interface.cmp(&b.interface));
+        polls.dedup_by(|later, first| later.interface == first.interface);
+        polls
+    }
 }
 
 /// One `track_file`: its content, a number, is weighted into priorities.
@@ -147,6 +175,9 @@ pub struct GlobalSettings {
     pub garp_interval: Duration,
     /// `vrrp_gna_interval`: least spacing of two neighbour advertisements on one interface.
     pub gna_interval: Duration,
+    /// `net_namespace`: the network namespace to run in.
+    #[serde(default)]
+    pub net_namespace: Option<Arc<str>>,
     /// `log_unknown_vrids`.
     pub log_unknown_vrids: bool,
     /// `enable_script_security`.
@@ -508,6 +539,15 @@ impl RouterSettings {
                 TransportSettings::Unicast { .. } => Some(self.source),
             },
         }
+    }
+
+    /// Its own interface, those its addresses are on, and those it tracks; some more than once.
+    pub fn used_interfaces(&self) -> impl Iterator<Item = &Arc<str>> {
+        let carriers = self.installed().filter_map(|a| a.dev.as_ref());
+        let tracked = self.track_links.iter().map(|t| &t.interface);
+        std::iter::once(&self.interface)
+            .chain(carriers)
+            .chain(tracked)
     }
 
     /// All addresses it installs: advertised first, then excluded.

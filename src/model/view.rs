@@ -6,6 +6,7 @@
 use crate::model::ids::Family;
 use crate::model::notice::Phase;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -26,6 +27,9 @@ pub struct Snapshot {
     pub externals: Vec<ExternalView>,
     /// Interfaces in use.
     pub interfaces: Vec<LinkView>,
+    /// Addresses that are there whoever is MASTER.
+    #[serde(default)]
+    pub statics: Vec<AddressView>,
     /// The loop.
     pub engine: EngineView,
     /// Warnings that stand: keywords not acted on, scripts that cannot be used.
@@ -261,17 +265,43 @@ pub struct ExternalView {
 }
 
 /// One interface.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct LinkView {
     /// Name.
     pub name: Arc<str>,
     /// Index, if it exists.
     pub index: Option<u32>,
-    /// Up and running.
+    /// Up and running, as it counts.
     pub up: bool,
+    /// It is otherwise already, which does not count yet (`interface_up_down_delays`).
+    #[serde(default)]
+    pub turning: Option<TurnView>,
+    /// Its link is polled.
+    #[serde(default)]
+    pub polled: bool,
     /// Packets refused before a virtual router could be found, by reason.
     #[serde(with = "by_name")]
     pub rejected: Vec<(String, u64)>,
+}
+
+/// A new state of an interface that has to last before it counts.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct TurnView {
+    /// The new state.
+    pub up: bool,
+    /// Seconds it has lasted.
+    pub for_s: f64,
+    /// Seconds it has to last.
+    pub counts_after_s: f64,
+}
+
+/// `down for 0.4 s, counts after 2 s`.
+impl fmt::Display for TurnView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = if self.up { "up" } else { "down" };
+        let after = self.counts_after_s;
+        write!(f, "{word} for {:.1} s, counts after {after} s", self.for_s)
+    }
 }
 
 /// The loop's own health.

@@ -415,6 +415,7 @@ pub fn settings(
         global: GlobalSettings::default(),
         checks: checks.into_iter().map(|c| Arc::new(c.0)).collect(),
         routers: routers.into_iter().map(|r| Arc::new(r.0)).collect(),
+        ..Settings::default()
     }
 }
 

@@ -3,6 +3,7 @@
 use mainstay::conf::keywords::{self, Status, Within};
 use mainstay::model::addr::{Cidr, VirtualAddress};
 use mainstay::model::ids::{Family, Version, Vrid};
+use mainstay::model::links::{LinkDelay, LinkPoll, Linkbeat, StaticAddress, TrackGroup};
 use mainstay::model::priority::{Priority, Weight};
 use mainstay::model::settings::*;
 use proptest::collection::{btree_set, hash_set, vec};
@@ -152,6 +153,7 @@ fn global() -> impl Strategy<Value = GlobalSettings> {
             |((router_id, group), startup_delay, times, flags, restore_limit, process)| {
                 GlobalSettings {
                     router_id,
+                    net_namespace: group.as_deref().map(Arc::from),
                     startup_delay,
                     delay_after_boot: times.0,
                     garp_interval: times.1,
@@ -600,6 +602,110 @@ fn unique<T>(list: Vec<T>, name: impl Fn(&T) -> Arc<str>) -> Vec<Arc<T>> {
         .collect()
 }
 
+/// What is polled, what is delayed down and up.
+type Links = (bool, Vec<(Arc<str>, Linkbeat)>, Vec<(Arc<str>, u64, u64)>);
+
+fn links() -> impl Strategy<Value = Links> {
+    let how = select(vec![
+        Linkbeat::Auto,
+        Linkbeat::Mii,
+        Linkbeat::Ethtool,
+        Linkbeat::Ioctl,
+    ]);
+    let delay = || prop_oneof![Just(0u64), 0u64..=255_000_000];
+    (
+        any::<bool>(),
+        vec((interface(), how), 0..3),
+        vec((interface(), delay(), delay()), 0..3),
+    )
+}
+
+fn with_links(settings: &mut Settings, (poll_all, polls, delays): Links) {
+    settings.links.poll_all = poll_all;
+    let mut seen = std::collections::HashSet::new();
+    let polls = polls.into_iter().filter(|p| seen.insert(p.0.clone()));
+    let polls = polls.map(|(interface, how)| LinkPoll { interface, how });
+    settings.links.polls = polls.collect();
+    let mut seen = std::collections::HashSet::new();
+    for (interface, down, up) in delays {
+        if !seen.insert(interface.clone()) {
+            continue;
+        }
+        // No longer than those who use it can be silent.
+        let users = settings.routers.iter().filter(|r| {
+            let mut used = r.used_interfaces();
+            used.any(|one| *one == interface)
+        });
+        let most = users.map(|r| r.adver * u32::from(r.down_adverts - 1));
+        let most = most.min().unwrap_or(Duration::MAX) / 2;
+        let micros = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
+        settings.links.delays.push(LinkDelay {
+            interface,
+            down: Duration::from_micros(down.min(micros)),
+            up: Duration::from_micros(up),
+        });
+    }
+}
+
+/// Static addresses, and which group tracks each; groups and the routers in them.
+type Statics = (
+    Vec<(VirtualAddress, Option<Index>)>,
+    Vec<(Arc<str>, Vec<Index>)>,
+);
+
+fn statics() -> impl Strategy<Value = Statics> {
+    (
+        vec((address(Family::V4), of(any::<Index>())), 0..4),
+        vec((name(), vec(any::<Index>(), 1..4)), 0..3),
+    )
+}
+
+fn with_statics(settings: &mut Settings, (addresses, groups): Statics) {
+    if settings.routers.is_empty() {
+        return;
+    }
+    let groups = groups.into_iter().map(|(name, members)| {
+        let mut names: Vec<Arc<str>> = Vec::new();
+        for member in members {
+            let name = &settings.routers[member.index(settings.routers.len())].name;
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        TrackGroup {
+            name,
+            members: names,
+        }
+    });
+    settings.track_groups = unique(groups.collect(), |g| g.name.clone());
+    for (number, (mut address, group)) in (1u8..).zip(addresses) {
+        address.cidr.addr = IpAddr::from([10, 77, 0, number]);
+        // Nobody uses these otherwise.
+        let dev: Arc<str> = format!("static{number}").into();
+        address.dev = Some(dev.clone());
+        let groups = &settings.track_groups;
+        let group = group
+            .filter(|_| !groups.is_empty())
+            .map(|at| groups[at.index(groups.len())].clone());
+        for router in &mut settings.routers {
+            if group
+                .as_ref()
+                .is_some_and(|g| g.members.contains(&router.name))
+            {
+                Arc::make_mut(router).track_links.push(LinkTrackSettings {
+                    interface: dev.clone(),
+                    weight: Weight::FAULT,
+                    reverse: false,
+                });
+            }
+        }
+        settings.statics.push(Arc::new(StaticAddress {
+            address,
+            track_group: group.map(|g| g.name.clone()),
+        }));
+    }
+}
+
 /// Whole configurations.
 pub(crate) fn settings() -> impl Strategy<Value = Settings> {
     let groups = vec(
@@ -618,92 +724,98 @@ pub(crate) fn settings() -> impl Strategy<Value = Settings> {
         vec(router(), 0..5),
         groups,
         (of(any::<Index>()), of(user())),
+        (links(), statics()),
     )
-        .prop_map(|(global, checks, files, processes, raw, groups, same)| {
-            let links = acted(Within::Instance, "track_interface");
-            let checks = unique(checks, |c| c.name.clone());
-            let mut files = unique(files, |f| f.name.clone());
-            let mut processes = unique(processes, |p| p.name.clone());
-            if !acted(Within::Root, "track_file") {
-                files.clear();
-            }
-            if !acted(Within::Root, "vrrp_track_process") {
-                processes.clear();
-            }
-            // What can be set has one name.
-            files.retain(|f| {
-                let named = |c: &&Arc<CheckSettings>| c.external.is_some() && c.name == f.name;
-                f.external.is_none() || !checks.iter().any(|c| named(&c))
-            });
-            let mut routers = Vec::new();
-            for (
-                vrid,
-                Raw {
-                    mut router,
-                    choices,
-                },
-            ) in (1u8..).zip(raw)
-            {
-                router.vrid = Vrid::new(vrid).expect("not zero");
-                // No weight moves an owner's priority.
-                let owner = router.priority.is_owner();
-                let fits = |weight: Weight| if owner { Weight::FAULT } else { weight };
-                for (check, weight, reverse) in chosen(&checks, &choices[0]) {
-                    let weight = fits(weight);
-                    router.tracks.push(TrackSettings {
-                        check: check.name.clone(),
-                        weight,
-                        reverse,
-                    });
+        .prop_map(
+            |(global, checks, files, processes, raw, groups, same, own)| {
+                let links = acted(Within::Instance, "track_interface");
+                let checks = unique(checks, |c| c.name.clone());
+                let mut files = unique(files, |f| f.name.clone());
+                let mut processes = unique(processes, |p| p.name.clone());
+                if !acted(Within::Root, "track_file") {
+                    files.clear();
                 }
-                let eths: [Arc<str>; 3] = ["t0".into(), "t1".into(), "t#".into()];
-                for (interface, weight, reverse) in chosen(&eths, &choices[1]) {
-                    let weight = fits(weight);
-                    if links {
-                        router.track_links.push(LinkTrackSettings {
-                            interface: interface.clone(),
+                if !acted(Within::Root, "vrrp_track_process") {
+                    processes.clear();
+                }
+                // What can be set has one name.
+                files.retain(|f| {
+                    let named = |c: &Arc<CheckSettings>| c.external.is_some() && c.name == f.name;
+                    f.external.is_none() || !checks.iter().any(named)
+                });
+                let mut routers = Vec::new();
+                for (
+                    vrid,
+                    Raw {
+                        mut router,
+                        choices,
+                    },
+                ) in (1u8..).zip(raw)
+                {
+                    router.vrid = Vrid::new(vrid).expect("not zero");
+                    // No weight moves an owner's priority.
+                    let owner = router.priority.is_owner();
+                    let fits = |weight: Weight| if owner { Weight::FAULT } else { weight };
+                    for (check, weight, reverse) in chosen(&checks, &choices[0]) {
+                        let weight = fits(weight);
+                        router.tracks.push(TrackSettings {
+                            check: check.name.clone(),
                             weight,
                             reverse,
                         });
                     }
+                    let eths: [Arc<str>; 3] = ["t0".into(), "t1".into(), "t#".into()];
+                    for (interface, weight, reverse) in chosen(&eths, &choices[1]) {
+                        let weight = fits(weight);
+                        if links {
+                            router.track_links.push(LinkTrackSettings {
+                                interface: interface.clone(),
+                                weight,
+                                reverse,
+                            });
+                        }
+                    }
+                    let named = |name: &Arc<str>, weight: Weight, reverse| NamedTrackSettings {
+                        name: name.clone(),
+                        weight: weight.get(),
+                        reverse,
+                    };
+                    for (file, weight, reverse) in chosen(&files, &choices[2]) {
+                        let weight = fits(weight);
+                        router.track_files.push(named(&file.name, weight, reverse));
+                    }
+                    for (process, weight, reverse) in chosen(&processes, &choices[3]) {
+                        router
+                            .track_processes
+                            .push(named(&process.name, weight, reverse));
+                    }
+                    if !acted(Within::Instance, "track_handover") {
+                        router.handover = Handover::default();
+                    }
+                    routers.push(router);
                 }
-                let named = |name: &Arc<str>, weight: Weight, reverse| NamedTrackSettings {
-                    name: name.clone(),
-                    weight: weight.get(),
-                    reverse,
+                let mut routers = unique(routers, |r| r.name.clone());
+                alike(&mut routers, same.0);
+                let mut settings = Settings {
+                    global,
+                    checks,
+                    files,
+                    processes,
+                    groups: Vec::new(),
+                    routers,
+                    ..Settings::default()
                 };
-                for (file, weight, reverse) in chosen(&files, &choices[2]) {
-                    let weight = fits(weight);
-                    router.track_files.push(named(&file.name, weight, reverse));
+                with_statics(&mut settings, own.1);
+                with_links(&mut settings, own.0);
+                if acted(Within::Root, "vrrp_sync_group") {
+                    settings.groups = grouped(&settings.routers, groups);
                 }
-                for (process, weight, reverse) in chosen(&processes, &choices[3]) {
-                    router
-                        .track_processes
-                        .push(named(&process.name, weight, reverse));
+                if let Some(user) = same.1 {
+                    everybodys(&mut settings, &user);
                 }
-                if !acted(Within::Instance, "track_handover") {
-                    router.handover = Handover::default();
-                }
-                routers.push(router);
-            }
-            let mut routers = unique(routers, |r| r.name.clone());
-            alike(&mut routers, same.0);
-            let mut settings = Settings {
-                global,
-                checks,
-                files,
-                processes,
-                groups: Vec::new(),
-                routers,
-            };
-            if acted(Within::Root, "vrrp_sync_group") {
-                settings.groups = grouped(&settings.routers, groups);
-            }
-            if let Some(user) = same.1 {
-                everybodys(&mut settings, &user);
-            }
-            settings
-        })
+                settings
+            },
+        )
 }
 
 /// Often all instances are alike in something.

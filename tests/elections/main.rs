@@ -5,6 +5,7 @@ mod all_failed;
 mod external;
 mod groups;
 mod handover;
+mod links;
 mod orders;
 mod random;
 mod scripts;

@@ -272,6 +272,9 @@ const TEXTS: &[&str] = &[
     "vip_mismatch",
     "track_handover",
     "all_failed",
+    "net_namespace",
+    "track_group",
+    "default_interface",
 ];
 
 #[cfg(test)]

@@ -7,9 +7,10 @@ use crate::conf::keywords::Within;
 use crate::conf::source::with_stand_ins;
 use crate::model::addr::VirtualAddress;
 use crate::model::ids::{Family, Version};
-use crate::model::priority::Priority;
+use crate::model::priority::{Priority, Weight};
 use crate::model::settings::{
-    AllFailed, AuthSettings, GarpSettings, Handover, RouterSettings, Settings, TransportSettings,
+    AllFailed, AuthSettings, GarpSettings, Handover, LinkTrackSettings, RouterSettings, Settings,
+    TransportSettings,
 };
 use std::net::IpAddr;
 use std::time::Duration;
@@ -164,7 +165,7 @@ fn addresses(router: &RouterSettings, lines: &mut Lines) {
     lines.list("virtual_ipaddress_excluded", words(&router.excluded));
 }
 
-fn address(address: &VirtualAddress) -> Vec<String> {
+pub(super) fn address(address: &VirtualAddress) -> Vec<String> {
     let VirtualAddress {
         cidr,
         dev,
@@ -219,9 +220,23 @@ fn scope_name(scope: u8) -> String {
 }
 
 fn tracks(router: &RouterSettings, settings: &Settings, lines: &mut Lines) {
+    // What track_groups bring is written with them.
+    let implied = |t: &LinkTrackSettings| {
+        let groups = settings.track_groups.iter();
+        let mut mine = groups.filter(|g| g.members.contains(&router.name));
+        t.weight == Weight::FAULT
+            && !t.reverse
+            && mine.any(|g| {
+                settings.statics.iter().any(|one| {
+                    one.track_group.as_ref() == Some(&g.name)
+                        && one.address.dev.as_ref() == Some(&t.interface)
+                })
+            })
+    };
     let links = router
         .track_links
         .iter()
+        .filter(|t| !implied(t))
         .map(|t| entry(&t.interface, (t.weight.get(), t.reverse), Some((0, false))));
     lines.list("track_interface", links.collect());
     let scripts = router.tracks.iter().map(|t| {

@@ -3,7 +3,7 @@
 use super::defaults::Defaults;
 use super::given::Given;
 use super::words::command_line;
-use super::{Item, router, row};
+use super::{Item, links, router, row};
 use crate::conf::keywords::Within;
 use crate::conf::value::plain;
 use crate::model::settings::{
@@ -19,6 +19,11 @@ pub(super) struct Lines {
 }
 
 impl Lines {
+    /// The lines themselves.
+    pub(super) fn into_items(self) -> Vec<Item> {
+        self.items
+    }
+
     pub(super) fn new(within: Within) -> Self {
         Self {
             within,
@@ -145,12 +150,16 @@ pub(super) fn items(settings: &Settings, given: &Given) -> Vec<Item> {
         processes,
         routers,
         groups,
+        links: _,
+        statics: _,
+        track_groups: _,
     } = settings;
-    let mut items = Vec::new();
+    let mut items = links::bare(settings);
     let global = global(program, &defaults);
     if !global.items.is_empty() {
         items.push(top("global_defs", None, global));
     }
+    items.extend(links::blocks(settings));
     for check in checks {
         let lines = script(check, &defaults);
         let mut item = top("vrrp_script", Some(&check.name), lines);
@@ -178,7 +187,7 @@ pub(super) fn items(settings: &Settings, given: &Given) -> Vec<Item> {
     items
 }
 
-fn top(name: &'static str, called: Option<&str>, lines: Lines) -> Item {
+pub(super) fn top(name: &'static str, called: Option<&str>, lines: Lines) -> Item {
     let mut words = vec![name.to_owned()];
     words.extend(called.map(str::to_owned));
     let needless = name == "global_defs" && lines.items.iter().all(|item| item.needless);
@@ -198,6 +207,8 @@ fn global(global: &GlobalSettings, defaults: &Defaults) -> Lines {
         delay_after_boot,
         garp_interval,
         gna_interval,
+        // It stands at the top level.
+        net_namespace: _,
         log_unknown_vrids,
         script_security,
         control_group,

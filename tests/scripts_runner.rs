@@ -606,6 +606,7 @@ fn notification(phase: Phase, notify: NotifySettings) -> Notification {
         track_processes: Vec::new(),
         track_sessions: Vec::new(),
         handover: mainstay::model::settings::Handover::default(),
+        all_failed: mainstay::model::settings::AllFailed::default(),
         notify,
     };
     Notification {

@@ -1,5 +1,6 @@
 //! `global_defs`: what concerns the program, and what instances take over where they say nothing.
 
+use super::all_failed;
 use super::block::Node;
 use super::diag::{Diagnostic, Diags};
 use super::keywords::{self, Within};
@@ -7,7 +8,9 @@ use super::lexer::Word;
 use super::script::run_as;
 use super::value::{self, Junk};
 use crate::model::ids::Version;
-use crate::model::settings::{GarpSettings, GlobalSettings, Handover, RestoreLimit, RunAs};
+use crate::model::settings::{
+    AllFailed, GarpSettings, GlobalSettings, Handover, RestoreLimit, RunAs,
+};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -46,6 +49,8 @@ pub(super) struct Global {
     pub(super) drop_mismatch: bool,
     /// `track_handover`.
     pub(super) handover: Handover,
+    /// `all_failed`.
+    pub(super) all_failed: AllFailed,
     /// `script_user`.
     pub(super) script_user: Option<RunAs>,
     /// `default_interface`: where static addresses belong that name none.
@@ -198,6 +203,7 @@ impl Default for Global {
             checksum_as_v2: false,
             drop_mismatch: false,
             handover: Handover::default(),
+            all_failed: AllFailed::default(),
             script_user: None,
             default_interface: None,
         }
@@ -267,6 +273,9 @@ impl Global {
                 self.drop_mismatch = mismatch(arg, diags).unwrap_or(self.drop_mismatch);
             }
             "track_handover" => self.handover = handover(arg, diags).unwrap_or(self.handover),
+            "all_failed" => {
+                self.all_failed = all_failed::read(arg, diags).unwrap_or(self.all_failed)
+            }
             "vip_restore_limit" => self.restore_limit(word, args, diags),
             "vrrp_mcast_group4" | "vrrp_mcast_group6" => group(word, arg, diags),
             _ if self.process(word, args, arg, diags) => {}

@@ -88,6 +88,7 @@ impl Service {
                 self.watchers.set(&self.settings);
                 self.linkbeats.set(&self.settings);
                 self.tell_tracked();
+                self.relate_feeds();
                 self.engine.send(ToEngine::Plan(Box::new(plan)));
                 self.poll_links();
             }

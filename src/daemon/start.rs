@@ -6,6 +6,7 @@ use crate::daemon::bridge::bridge;
 use crate::daemon::chronicle::Chronicle;
 use crate::daemon::config::{self, Config};
 use crate::daemon::engine_thread::{self, Birth};
+use crate::daemon::feeds::Feeds;
 use crate::daemon::intents::Intents;
 use crate::daemon::linkbeat::Linkbeats;
 use crate::daemon::neighbours::{self, Neighbours};
@@ -193,6 +194,8 @@ async fn serve(
     };
     let (events, remarks) = Journal::open(&options.state_dir, journal::KEEP);
     let (intents, damaged) = Intents::open(&options.state_dir);
+    let (feeds, lost) = Feeds::open(&options.state_dir);
+    let damaged: Vec<String> = damaged.into_iter().chain(lost).collect();
     let chronicle = Chronicle::new(events);
     // Where there is no connector, all processes are looked at from time to time.
     let watchers = Watchers::start(&settings, connector);
@@ -216,6 +219,7 @@ async fn serve(
         chronicle,
         intents,
         orders: Orders::default(),
+        feeds,
         reloading: VecDeque::new(),
         log_level_until: None,
         standing: Vec::new(),
@@ -254,6 +258,7 @@ async fn serve(
         service.say(Level::Warn, warning);
     }
     service.tell_tracked();
+    service.resume_feeds();
     service.poll_links();
     rt::trim();
     // Its stack is touched and locked: as large as it needs to be and no larger.

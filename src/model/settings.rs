@@ -75,6 +75,18 @@ pub struct FileSettings {
     pub init: Option<i32>,
     /// `init_file ... overwrite`: also if there is one.
     pub overwrite: bool,
+    /// `external`: the number is reported, there is no file.
+    #[serde(default)]
+    pub external: Option<ExternalSettings>,
+}
+
+/// A tracker that other programs feed (`external`).
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ExternalSettings {
+    /// `lease`: how long a report counts that says nothing of it.
+    pub lease: Option<Duration>,
+    /// `user`: who may report, besides root.
+    pub user: Option<Arc<str>>,
 }
 
 /// One `vrrp_track_process`.
@@ -216,11 +228,14 @@ pub struct ProcessSettings {
 pub struct CheckSettings {
     /// Its name.
     pub name: Arc<str>,
-    /// What is run; of a probe, the words that describe it.
+    /// What is run; of a probe, the words that describe it; of what is fed, the word `external`.
     pub command: Command,
     /// `check`: what is looked at instead, without a program.
     #[serde(default)]
     pub probe: Option<Probe>,
+    /// `external`: results are reported, nothing is run.
+    #[serde(default)]
+    pub external: Option<ExternalSettings>,
     /// Start to start.
     pub interval: Duration,
     /// A run that lasts longer has failed.
@@ -381,6 +396,9 @@ pub struct RouterSettings {
     /// `track_handover`.
     #[serde(default)]
     pub handover: Handover,
+    /// `all_failed`.
+    #[serde(default)]
+    pub all_failed: AllFailed,
     /// Programs told of its transitions.
     pub notify: NotifySettings,
 }
@@ -395,6 +413,16 @@ pub enum Handover {
     Always,
     /// Never: the plain protocol.
     Off,
+}
+
+/// What becomes of an instance whose trackers of weight 0 fail (`all_failed`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum AllFailed {
+    /// It is in FAULT, and if all are, nobody serves.
+    #[default]
+    Release,
+    /// It gives way, and serves on only if nobody else takes over.
+    Hold,
 }
 
 /// How adverts travel.

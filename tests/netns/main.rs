@@ -9,6 +9,7 @@ mod support;
 mod control;
 mod demo;
 mod failures;
+mod feed;
 mod interop;
 mod kernel;
 mod last;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
     tests.extend(why::tests());
     tests.extend(reload::tests());
     tests.extend(links::tests());
+    tests.extend(feed::tests());
     tests.extend(last::tests());
     runner::run(tests, AT_ONCE, include_str!("../policy/skips"))
 }

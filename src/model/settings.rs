@@ -111,6 +111,13 @@ pub struct LinkTrackSettings {
     pub reverse: bool,
 }
 
+impl LinkTrackSettings {
+    /// `weight 0 reverse`: a fault while the interface is up.
+    pub fn is_fault_when_up(&self) -> bool {
+        self.weight == Weight::FAULT && self.reverse
+    }
+}
+
 /// Tracking of a file or a process by name (`track_file`, `track_process`).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct NamedTrackSettings {

@@ -8,6 +8,7 @@ mod support;
 
 mod control;
 mod demo;
+mod differential;
 mod failures;
 mod interop;
 mod kernel;
@@ -25,7 +26,9 @@ use support::runner::{self, Test};
 const AT_ONCE: usize = 7;
 
 fn main() -> ExitCode {
-    let mut tests: Vec<Test> = interop::tests();
+    // The longest first.
+    let mut tests: Vec<Test> = differential::tests();
+    tests.extend(interop::tests());
     tests.extend(demo::tests());
     tests.extend(failures::tests());
     tests.extend(protocol::tests());

@@ -84,6 +84,8 @@ impl Service {
                     reply,
                 });
                 self.settings = config.settings;
+                let keep = self.settings.global.journal_keep;
+                self.chronicle.set_keep(keep.0 as usize);
                 self.watchers.set(&self.settings);
                 self.tell_tracked();
                 self.engine.send(ToEngine::Plan(Box::new(plan)));

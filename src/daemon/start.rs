@@ -15,7 +15,7 @@ use crate::model::event::Event;
 use crate::model::ids::LinkId;
 use crate::model::notice::Level;
 use crate::model::time::Instant;
-use crate::obs::journal::{self, Journal};
+use crate::obs::journal::Journal;
 use crate::obs::log::Log;
 use crate::os::hands::Hands;
 use crate::os::ledger::{self, Entry, Ledger};
@@ -149,7 +149,8 @@ async fn serve(
         claimed,
         left,
     };
-    let (events, remarks) = Journal::open(&options.state_dir, journal::KEEP);
+    let (events, remarks) =
+        Journal::open(&options.state_dir, settings.global.journal_keep.0 as usize);
     let (intents, damaged) = Intents::open(&options.state_dir);
     let chronicle = Chronicle::new(events);
     // Where there is no connector, all processes are looked at from time to time.

@@ -124,8 +124,17 @@ fn uses(rng: &mut Rng, case: &Case, most: u64, zero: u32) -> Vec<Use> {
 }
 
 impl Case {
-    /// A configuration; with `processes` it may track some.
+    /// A configuration in which more is weighed than fails; with `processes` it tracks some.
     pub(super) fn random(rng: &mut Rng, processes: bool) -> Self {
+        loop {
+            let case = Self::any(rng, processes);
+            if case.is_lively() {
+                return case;
+            }
+        }
+    }
+
+    fn any(rng: &mut Rng, processes: bool) -> Self {
         let mut case = Self {
             scripts: Vec::new(),
             files: Vec::new(),
@@ -213,15 +222,19 @@ impl Case {
         case
     }
 
-    /// Gives what nobody tracks to one of the instances.
-    fn use_all(&mut self, rng: &mut Rng) {
-        let all = [
+    /// How many trackers there are of each kind.
+    pub(super) const fn trackers(&self) -> [(Kind, usize); 4] {
+        [
             (Kind::Script, self.scripts.len()),
             (Kind::File, self.files.len()),
             (Kind::Link, self.links.len()),
             (Kind::Process, self.processes.len()),
-        ];
-        for (kind, count) in all {
+        ]
+    }
+
+    /// Gives what nobody tracks to one of the instances.
+    fn use_all(&mut self, rng: &mut Rng) {
+        for (kind, count) in self.trackers() {
             for number in 0..count {
                 let mut uses = self.instances.iter().flat_map(|i| &i.uses);
                 if uses.any(|u| u.kind == kind && u.number == number) {

@@ -185,6 +185,9 @@ fn compare(seed: u64, n: u64, steps: u64, dir: &Path) -> Result<Tally, String> {
             }
         }
     }
+    if std::env::var_os("DIFFERENTIAL_CASE").is_some() {
+        println!("{}", describe("", &history, &twin));
+    }
     tally.took = begun.elapsed().as_secs_f64();
     Ok(tally)
 }

@@ -1,6 +1,6 @@
 //! What is done to both daemons, step by step; the same for the same seed.
 
-use super::case::{Case, Kind, Weight, pick};
+use super::case::{Case, Kind, Use, Weight, pick};
 use mainstay::sim::rng::Rng;
 
 /// How a value comes into a file.
@@ -79,11 +79,11 @@ pub(super) struct Standing {
     running: Vec<usize>,
     /// Somebody was silent after the last step.
     pub(super) silent: bool,
-    /// Scripts without a result: with weight 0 they hold back whoever tracks them.
-    fresh: Vec<bool>,
     files: Vec<&'static str>,
     /// Whether the script succeeds at the moment.
     scripts: Vec<bool>,
+    /// How often in a row.
+    streak: Vec<u64>,
     /// Admin state and carrier.
     links: Vec<(bool, bool)>,
     processes: Vec<usize>,
@@ -97,9 +97,11 @@ impl Case {
         let mut actions = Vec::new();
         let mut touched = Vec::new();
         for _ in 0..pick(rng, &[1, 1, 1, 2]) {
-            if let Some((subject, action)) = self.action(rng, now)
+            let mut then = now.clone();
+            if let Some((subject, action)) = self.action(rng, &mut then)
                 && !touched.contains(&subject)
             {
+                *now = then;
                 touched.push(subject);
                 actions.push(action);
             }
@@ -132,12 +134,13 @@ impl Case {
         } else {
             Vec::new()
         };
-        let mend = !bad.is_empty() && rng.permille(700);
+        let mend = !bad.is_empty() && rng.permille(850);
         if mend {
             (kind, n) = pick(rng, &bad);
         }
         let action = match kind {
             Kind::Script => {
+                let before = now.scripts[n];
                 // Runs of the same result, so that counters come to their ends.
                 if mend {
                     now.scripts[n] = self.quiet(kind, n).unwrap_or(true);
@@ -146,7 +149,11 @@ impl Case {
                 } else if let Some(up) = self.quiet(kind, n).filter(|_| rng.permille(300)) {
                     now.scripts[n] = up;
                 }
-                now.fresh[n] = false;
+                now.streak[n] = if now.scripts[n] == before {
+                    now.streak[n] + 1
+                } else {
+                    1
+                };
                 let status = if now.scripts[n] {
                     0
                 } else {
@@ -221,6 +228,8 @@ impl Case {
             .map(|u| (u, true));
         let group = self.group.iter().flat_map(|g| &g.uses).map(|u| (u, false));
         // Of members of a group that does not take their weights, a file's weight of 1 becomes 0.
+        // With an owner among the members, the group's weights are 0.
+        let owned = self.instances.iter().any(|i| i.priority == 255);
         let stripped = self.group.as_ref().is_some_and(|g| !g.weights);
         members
             .chain(group)
@@ -231,8 +240,31 @@ impl Case {
                 let points = weight.map_or(i64::from(kind == Kind::File), |w| w.points);
                 let lost = kind == Kind::File && member && stripped && points == 1;
                 let turned = reversed || weight.is_some_and(|w| w.reverse);
+                let lost = lost || (!member && owned);
                 (points == 0 || lost).then_some(!turned)
             })
+    }
+
+    /// Whether more moves a priority than puts somebody into FAULT: silence takes a second to see.
+    pub(super) fn is_lively(&self) -> bool {
+        let (mut faults, mut weights) = (0, 0);
+        for (kind, count) in self.trackers() {
+            for n in 0..count {
+                let of_group = self.group.iter().flat_map(|g| &g.uses);
+                let shared = of_group.clone().any(|u| u.kind == kind && u.number == n);
+                let moved = self.instances.iter().any(|i| {
+                    let its = |u: &Use| u.kind == kind && u.number == n;
+                    i.priority != 255 && i.uses.iter().any(its)
+                });
+                let counts = moved && self.group.as_ref().is_none_or(|g| g.weights);
+                if self.quiet(kind, n).is_some() {
+                    faults += 1;
+                } else if counts || shared || kind == Kind::Process {
+                    weights += 1;
+                }
+            }
+        }
+        weights >= faults + 2
     }
 
     fn meets_quorum(&self, n: usize, count: usize) -> bool {
@@ -246,8 +278,14 @@ impl Case {
     fn bad(&self, now: &Standing) -> Vec<(Kind, usize)> {
         let mut bad = Vec::new();
         for n in &now.running {
-            let quiet = self.quiet(Kind::Script, *n);
-            if quiet.is_some_and(|up| now.scripts[*n] != up) || now.fresh[*n] {
+            let script = &self.scripts[*n];
+            let needed = if now.scripts[*n] {
+                script.rise
+            } else {
+                script.fall
+            };
+            let is_quiet = |up: bool| now.scripts[*n] == up && now.streak[*n] >= needed;
+            if self.quiet(Kind::Script, *n).is_some_and(|up| !is_quiet(up)) {
                 bad.push((Kind::Script, *n));
             }
         }
@@ -289,7 +327,7 @@ impl Case {
         Standing {
             running,
             silent: false,
-            fresh: vec![true; self.scripts.len()],
+            streak: vec![0; self.scripts.len()],
             files: self
                 .files
                 .iter()

@@ -299,7 +299,9 @@ impl Twin {
             for vrid in &self.vrids {
                 let heard = [0, 1].map(|side| {
                     let last = self.last.get(&(side, *vrid));
-                    last.filter(|(at, _)| *at > since + ARRIVED).copied()
+                    // Who looks for processes once a second may have gone on for a while.
+                    last.filter(|(at, _)| *at > since + ARRIVED && at + SILENT > now)
+                        .copied()
                 });
                 said.push((*vrid, heard.map(|h| h.map(|(_, priority)| priority))));
                 settled &= match heard {

@@ -6,11 +6,13 @@
 #[path = "../lab/mod.rs"]
 mod support;
 
+mod access;
 mod control;
 mod demo;
 mod differential;
 mod failures;
 mod interop;
+mod journal;
 mod kernel;
 mod last;
 mod notify;
@@ -36,6 +38,8 @@ fn main() -> ExitCode {
     tests.extend(notify::tests());
     tests.extend(control::tests());
     tests.extend(operate::tests());
+    tests.extend(journal::tests());
+    tests.extend(access::tests());
     tests.extend(why::tests());
     tests.extend(reload::tests());
     tests.extend(last::tests());

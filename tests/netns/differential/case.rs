@@ -254,7 +254,10 @@ impl Case {
     /// What both are given to read; `dir` is where the daemon finds its scripts and files, `mark`
     /// makes the names of its processes its own.
     pub(super) fn text(&self, dir: &str, mark: &str, head: &str) -> String {
-        let mut out = format!("{head}global_defs {{\n    script_user root\n}}\n");
+        // Room for news of the processes of all configurations.
+        let mut out = format!(
+            "{head}global_defs {{\n    script_user root\n    process_monitor_rcv_bufs 4194304\n}}\n"
+        );
         for (n, script) in self.scripts.iter().enumerate() {
             // A run waits for its result as long as it takes.
             let _ = writeln!(

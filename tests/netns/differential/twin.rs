@@ -84,7 +84,7 @@ fn lay_out(case: &Case, dir: &Path) {
 
 impl Twin {
     /// Starts both. `mark` is a short word that nobody else's processes have in their names.
-    pub(super) fn start(case: &Case, dir: &Path, mark: &str) -> Self {
+    pub(super) fn start(case: &Case, dir: &Path, mark: &str) -> Result<Self, String> {
         let ear = Ns::new().expect("a network namespace");
         let mut links = Vec::new();
         let mut twin_processes: Vec<Vec<Child>> = Vec::new();
@@ -121,7 +121,21 @@ impl Twin {
         let capture = Capture::start(&ear, links);
         let mut twin_sides = Vec::new();
         for (side, (ns, dir)) in sides.into_iter().enumerate() {
-            let daemon = start_daemon(side, case, &ns, &dir, mark);
+            let mut daemon = start_daemon(side, case, &ns, &dir, mark);
+            if side == 1 && !case.processes.is_empty() {
+                // Its first question to the kernel may be lost among news of other processes.
+                for _ in 0..5 {
+                    if hears_of_processes(&daemon)? {
+                        break;
+                    }
+                    drop(daemon);
+                    fs::remove_file(dir.join("log")).map_err(|e| e.to_string())?;
+                    daemon = start_daemon(side, case, &ns, &dir, mark);
+                }
+                if !hears_of_processes(&daemon)? {
+                    return Err("keepalived does not hear of processes".to_owned());
+                }
+            }
             twin_sides.push(Side {
                 ns,
                 dir,
@@ -146,7 +160,7 @@ impl Twin {
                 twin.start_process(n);
             }
         }
-        twin
+        Ok(twin)
     }
 
     /// The scripts that run: both daemons must run the same.
@@ -354,15 +368,6 @@ impl Twin {
         }
         out
     }
-
-    /// Whether keepalived hears of processes, which it must from the first moment.
-    pub(super) fn keepalived_hears_of_processes(&self) -> bool {
-        let said = "proc_events has confirmed it is configured";
-        self.until(1, said, || {
-            self.sides[1].daemon.output().contains(said).then_some(())
-        })
-        .is_ok()
-    }
 }
 
 impl Drop for Twin {
@@ -376,6 +381,22 @@ impl Drop for Twin {
 
 const fn word(up: bool) -> &'static str {
     if up { "up" } else { "down" }
+}
+
+/// Whether the kernel tells keepalived of processes.
+fn hears_of_processes(daemon: &Proc) -> Result<bool, String> {
+    let begun = Instant::now();
+    while begun.elapsed() < RUN_LIMIT {
+        let said = daemon.output();
+        if said.contains("does not support proc events") {
+            return Ok(false);
+        }
+        if said.contains("proc_events has confirmed it is configured") {
+            return Ok(true);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Err(format!("keepalived does not start\n{}", daemon.output()))
 }
 
 fn start_daemon(side: usize, case: &Case, ns: &Ns, dir: &Path, mark: &str) -> Proc {

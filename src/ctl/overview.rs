@@ -192,8 +192,6 @@ fn worries(snapshot: &Snapshot) -> Vec<String> {
     worries
 }
 
-/// Counters that are not zero, in words.
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,9 +12,18 @@
 //! | a run over its `timeout` | has failed at that moment | has the result it ends with |
 //! | a definition behind its use | counts | is not tracked |
 //! | an interface that does not exist | is waited for | ends the program |
-//! | the virtual addresses removed by somebody else | put back | steps down and returns |
+//! | a virtual address removed by somebody else | put back | steps down and returns |
+//! | a file's number times its weight beyond 32 bits | stays on its side | 2.2.7 wraps around, for good |
+//! | a file's number between 32 and 64 bits | is ignored | 2.2.7 cuts it to 32 |
+//! | a script in the lists of a group and of its member | is one script | 2.2.7 never leaves FAULT |
+//! | a member's interface with a weight, without `sync_group_tracking_weight` | is a fault | 2.2.7 says the same, and counts the weight |
 //!
-//! Interfaces that are down are counted, as 2.2.7 counts them; 2.4 keeps a bit.
+//! Interfaces that are down are counted, as 2.2.7 counts them; 2.4 keeps a bit. Processes are told to
+//! keepalived by the kernel, which it does in the first network namespace alone: there it is started,
+//! and moves by itself (`net_namespace`). We look for them once a second instead.
+//!
+//! `PROPTEST_RNG_SEED` chooses other configurations, `DIFFERENTIAL_STEPS` another number of steps;
+//! `DIFFERENTIAL_CASE` plays one configuration alone and prints all of it.
 
 mod case;
 mod steps;

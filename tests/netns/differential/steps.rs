@@ -189,10 +189,7 @@ impl Case {
             }
             Kind::Link => {
                 let link = &mut now.links[n];
-                let up = match (link.0, link.1) {
-                    (true, true) => false,
-                    _ => true,
-                };
+                let up = !(link.0 && link.1);
                 let admin = if up { !link.0 } else { rng.permille(400) };
                 if admin {
                     link.0 = up;

@@ -605,6 +605,7 @@ fn notification(phase: Phase, notify: NotifySettings) -> Notification {
         track_files: Vec::new(),
         track_processes: Vec::new(),
         handover: mainstay::model::settings::Handover::default(),
+        damping: None,
         notify,
     };
     Notification {

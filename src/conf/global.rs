@@ -2,6 +2,7 @@
 
 use super::block::Node;
 use super::diag::{Diagnostic, Diags};
+use super::extras;
 use super::keywords::{self, Within};
 use super::lexer::Word;
 use super::script::run_as;
@@ -259,6 +260,10 @@ impl Global {
                 self.drop_mismatch = mismatch(arg, diags).unwrap_or(self.drop_mismatch);
             }
             "track_handover" => self.handover = handover(arg, diags).unwrap_or(self.handover),
+            "script_unusable" => {
+                let before = settings.unusable_faults;
+                settings.unusable_faults = extras::unusable(arg, diags).unwrap_or(before);
+            }
             "vip_restore_limit" => self.restore_limit(word, args, diags),
             "vrrp_mcast_group4" | "vrrp_mcast_group6" => group(word, arg, diags),
             _ if self.process(word, args, arg, diags) => {}

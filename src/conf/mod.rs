@@ -18,6 +18,7 @@ mod convert;
 pub mod diag;
 mod differences;
 mod expand;
+mod extras;
 #[doc(hidden)]
 pub mod fuzz;
 mod global;
@@ -232,6 +233,9 @@ fn settings(nodes: &[Node], diags: &mut Diags) -> Settings {
         address::entry(entry, diags);
     }
     let mut trackers = trackers(nodes, diags);
+    if global.settings.unusable_faults {
+        trackers.scripts.stand_in = Some(script::undefined);
+    }
     let mut placed = routers(nodes, &global, &mut trackers, diags);
     let user = global.script_user.as_ref();
     let groups = group::settle(nodes, &mut placed, &mut trackers, user, diags);
@@ -248,7 +252,7 @@ fn settings(nodes: &[Node], diags: &mut Diags) -> Settings {
             .into_iter()
             .map(|check| {
                 let mut settings = check.settings;
-                if settings.command.user.is_none() {
+                if settings.command.user.is_none() && settings.unusable.is_none() {
                     settings.command.user.clone_from(&global.script_user);
                 }
                 Arc::new(settings)

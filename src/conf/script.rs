@@ -2,12 +2,13 @@
 
 use super::block::Node;
 use super::diag::{Diagnostic, Diags};
+use super::extras;
 use super::lexer::Word;
 use super::probe;
 use super::source::is_stand_in;
 use super::value::{self, Junk};
 use crate::model::priority::Weight;
-use crate::model::settings::{CheckSettings, Command, RunAs};
+use crate::model::settings::{CheckSettings, Command, RunAs, Thresholds};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -211,6 +212,7 @@ pub(super) fn check(node: &Node, diags: &mut Diags) -> Option<Check> {
     let (mut weight, mut reverse) = (Weight::FAULT, false);
     let (mut rise, mut fall) = (1, 1);
     let mut init_fail = false;
+    let mut thresholds = extras::Given::default();
     for child in node.children() {
         let Some((word, args)) = child.words.split_first() else {
             continue;
@@ -233,8 +235,12 @@ pub(super) fn check(node: &Node, diags: &mut Diags) -> Option<Check> {
             ("rise", Some(arg)) => rise = times(word, arg, diags).unwrap_or(rise),
             ("fall", Some(arg)) => fall = times(word, arg, diags).unwrap_or(fall),
             ("init_fail", _) => init_fail = true,
-            _ => {}
+            _ => thresholds.read(word, args, diags),
         }
+    }
+    let thresholds = thresholds.settle(node, diags);
+    if thresholds.window.is_some() {
+        fall = 1;
     }
     if probe.is_some() {
         command = probe::instead(node, diags);
@@ -266,9 +272,34 @@ pub(super) fn check(node: &Node, diags: &mut Diags) -> Option<Check> {
             rise,
             fall,
             init_fail,
+            thresholds,
             unusable: None,
         },
     })
+}
+
+/// Stands in for a script that is tracked and not defined, so that it can count as failing.
+pub(super) fn undefined(name: &Arc<str>) -> Check {
+    let second = Duration::from_secs(1);
+    Check {
+        settings: CheckSettings {
+            name: name.clone(),
+            command: Command {
+                argv: Vec::new(),
+                user: None,
+            },
+            probe: None,
+            interval: second,
+            timeout: second,
+            weight: Weight::FAULT,
+            reverse: false,
+            rise: 1,
+            fall: 1,
+            init_fail: false,
+            thresholds: Thresholds::default(),
+            unusable: Some(format!("no usable vrrp_script {name} is defined; define it").into()),
+        },
+    }
 }
 
 /// The command of a `vrrp_script`. keepalived reads its first word alone; the rest is meant too.
@@ -303,7 +334,7 @@ fn positive(keyword: &Word, arg: &Word, diags: &mut Diags) -> Option<Duration> {
     Some(time)
 }
 
-fn times(keyword: &Word, arg: &Word, diags: &mut Diags) -> Option<u32> {
+pub(super) fn times(keyword: &Word, arg: &Word, diags: &mut Diags) -> Option<u32> {
     let n = value::integer(keyword, arg, 1..=i64::from(i32::MAX), Junk::Cut, diags)?;
     u32::try_from(n).ok()
 }

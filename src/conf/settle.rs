@@ -65,6 +65,7 @@ pub(super) fn settle(
         track_files: tracked.files,
         track_processes: tracked.processes,
         handover,
+        damping: draft.damping,
         name: draft.name,
         interface: interface?,
         vrid: vrid?,

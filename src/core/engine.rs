@@ -295,9 +295,11 @@ impl Engine {
             match slot {
                 Slot::Router(id) => self.tick_router(now, RouterId(id), out),
                 Slot::Tracker(id) => {
+                    let active = self.is_served_with(CheckId(id));
                     let Some(Some(tracker)) = self.trackers.get_mut(id as usize) else {
                         continue;
                     };
+                    tracker.set_role(active);
                     let edge = tracker.on_tick(now, &mut self.runs, out);
                     self.timers.set(slot, tracker.deadline());
                     self.mark_edge(CheckId(id), edge);
@@ -418,9 +420,11 @@ impl Engine {
         stderr: &Arc<str>,
         out: &mut Actions,
     ) {
+        let active = self.is_served_with(check);
         let Some(Some(tracker)) = self.trackers.get_mut(check.0 as usize) else {
             return;
         };
+        tracker.set_role(active);
         let edge = tracker.on_done(now, run, verdict, stderr, out);
         self.timers.set(Slot::Tracker(check.0), tracker.deadline());
         self.mark_edge(check, edge);

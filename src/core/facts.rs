@@ -2,7 +2,7 @@
 
 use crate::core::engine::Engine;
 use crate::core::fold::{Pull, Standing, effective, pull, pull_of, pull_of_value};
-use crate::core::router::{Router, Term};
+use crate::core::router::{Router, State, Term};
 use crate::core::tracker::Tracker;
 use crate::model::ids::{CheckId, LinkId};
 use crate::model::notice::Why;
@@ -194,6 +194,19 @@ impl Engine {
             confirmed: effective(s.priority, sure.into_iter()).priority,
             pending,
         }
+    }
+
+    /// Whether a router that tracks this script is Active; not asked where no threshold depends on it.
+    pub(super) fn is_served_with(&self, check: CheckId) -> bool {
+        let tracker = self.trackers.get(check.0 as usize).and_then(Option::as_ref);
+        if !tracker.is_some_and(|t| t.settings().thresholds.by_role()) {
+            return false;
+        }
+        let users = self.users.get(&check).map_or(&[][..], Vec::as_slice);
+        users.iter().any(|id| {
+            self.router(*id)
+                .is_some_and(|r| matches!(r.state, State::Active(_)))
+        })
     }
 
     /// A script that is tracked at all, by name.

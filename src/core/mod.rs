@@ -13,6 +13,7 @@ pub mod fold;
 mod garp;
 mod group;
 mod handover;
+pub mod health;
 mod hear;
 pub mod input;
 mod link;

@@ -104,7 +104,7 @@ impl Engine {
         Some(CheckView {
             name: settings.name.clone(),
             state: state.to_owned(),
-            counter: tracker.counter(),
+            counter: tracker.counter_in(self.is_served_with(id)),
             last: tracker.last().map(|(verdict, _)| verdict.to_string()),
             last_ago_s: tracker.last().map(|(_, at)| now.since(at).as_secs_f64()),
             runs,

@@ -186,7 +186,9 @@ impl Engine {
                 weight: t.weight.get(),
                 reverse: t.reverse,
                 state: state.to_owned(),
-                counter: found.map_or_else(String::new, |(_, tracker)| tracker.counter()),
+                counter: found.map_or_else(String::new, |(id, tracker)| {
+                    tracker.counter_in(self.is_served_with(id))
+                }),
                 is: match found {
                     Some((id, _)) if up.is_some() || self.holding.contains(&id) => {
                         pull(t.weight, t.reverse, up)

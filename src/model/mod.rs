@@ -5,6 +5,7 @@
 
 pub mod addr;
 pub mod event;
+pub mod extras;
 pub mod ids;
 pub mod notice;
 pub mod order;

@@ -5,6 +5,7 @@
 //! known here.
 
 use crate::model::addr::VirtualAddress;
+pub use crate::model::extras::{DampingSettings, Thresholds, Window};
 use crate::model::ids::{Family, Version, Vrid};
 use crate::model::priority::{Priority, Weight};
 use serde::{Deserialize, Serialize};
@@ -139,6 +140,9 @@ pub struct GlobalSettings {
     pub log_unknown_vrids: bool,
     /// `enable_script_security`.
     pub script_security: bool,
+    /// `script_unusable fault`: a script that cannot be used counts as failing.
+    #[serde(default)]
+    pub unusable_faults: bool,
     /// `control_group`: who may read from the control socket.
     pub control_group: Option<Arc<str>>,
     /// `vip_restore_limit`: so many restored addresses in so long, then fault.
@@ -204,7 +208,11 @@ pub struct CheckSettings {
     pub fall: u32,
     /// `init_fail`: down until `rise` successes.
     pub init_fail: bool,
-    /// Why it cannot be used (missing, not executable, insecure); then nobody tracks it.
+    /// `window`, `rise_when_backup` and `fall_when_master`.
+    #[serde(default)]
+    pub thresholds: Thresholds,
+    /// Why it cannot be used (missing, not executable, insecure); then nobody tracks it, unless
+    /// `script_unusable fault` has it count as failing.
     pub unusable: Option<Arc<str>>,
 }
 
@@ -272,7 +280,8 @@ pub struct Command {
 pub struct RunAs {
     /// User name or number.
     pub user: Arc<str>,
-    /// Group name or number; `None` is the user's own.
+    /// Group name or number; `None` is the user's own. A colon before it, or alone, asks for the
+    /// user's other groups too.
     pub group: Option<Arc<str>>,
 }
 
@@ -347,6 +356,9 @@ pub struct RouterSettings {
     /// `track_handover`.
     #[serde(default)]
     pub handover: Handover,
+    /// `flap_damping`.
+    #[serde(default)]
+    pub damping: Option<DampingSettings>,
     /// Programs told of its transitions.
     pub notify: NotifySettings,
 }

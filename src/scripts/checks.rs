@@ -130,6 +130,7 @@ mod tests {
             rise: 1,
             fall: 1,
             init_fail: false,
+            thresholds: Default::default(),
             unusable: None,
         }
     }

@@ -212,6 +212,7 @@ pub(super) mod tests {
             track_files: Vec::new(),
             track_processes: Vec::new(),
             handover: crate::model::settings::Handover::default(),
+            damping: None,
             notify: NotifySettings {
                 master: command("/master"),
                 backup: command("/backup"),

@@ -5,7 +5,9 @@
 //! link is followed one by one and every directory passed is judged, so a link in an unsafe place is
 //! found. A directory that is itself a link is no fault.
 
-use crate::model::settings::{CheckSettings, Command, NotifySettings, RouterSettings, Settings};
+use crate::model::settings::{
+    CheckSettings, Command, GroupSettings, NotifySettings, RouterSettings, Settings,
+};
 use crate::scripts::users::{self, Ids};
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -64,6 +66,10 @@ pub fn settings(settings: &mut Settings) -> Vec<Finding> {
         if check.probe.is_some() {
             continue;
         }
+        // Not defined; that was said when the file was read.
+        if check.unusable.is_some() {
+            continue;
+        }
         let owner = format!("vrrp_script {}", check.name);
         if let Err(text) = judge(&check.command, security, &owner, &mut findings) {
             let check: &mut CheckSettings = Arc::make_mut(check);
@@ -74,6 +80,11 @@ pub fn settings(settings: &mut Settings) -> Vec<Finding> {
         let router: &mut RouterSettings = Arc::make_mut(router);
         let owner = format!("vrrp_instance {}", router.name);
         notify(&mut router.notify, security, &owner, &mut findings);
+    }
+    for group in &mut settings.groups {
+        let group: &mut GroupSettings = Arc::make_mut(group);
+        let owner = format!("vrrp_sync_group {}", group.name);
+        notify(&mut group.notify, security, &owner, &mut findings);
     }
     findings
 }
@@ -555,6 +566,7 @@ mod tests {
                 rise: 1,
                 fall: 1,
                 init_fail: false,
+                thresholds: Default::default(),
                 unusable: None,
             })
         };

@@ -214,6 +214,7 @@ pub fn router(name: &str) -> RouterMaker {
         track_files: Vec::new(),
         track_processes: Vec::new(),
         handover: crate::model::settings::Handover::default(),
+        damping: None,
         notify: NotifySettings::default(),
     })
 }
@@ -348,6 +349,7 @@ pub fn check(name: &str) -> CheckMaker {
         rise: 1,
         fall: 1,
         init_fail: false,
+        thresholds: Default::default(),
         unusable: None,
     })
 }

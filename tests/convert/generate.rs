@@ -144,7 +144,7 @@ fn global() -> impl Strategy<Value = GlobalSettings> {
             micros(4_294_000_000),
             micros(4_294_000_000),
         ),
-        (any::<bool>(), any::<bool>()),
+        (any::<bool>(), any::<bool>(), any::<bool>()),
         limit,
         process,
     )
@@ -158,6 +158,7 @@ fn global() -> impl Strategy<Value = GlobalSettings> {
                     gna_interval: times.2,
                     log_unknown_vrids: flags.0,
                     script_security: flags.1,
+                    unusable_faults: flags.2,
                     control_group: group.map(Arc::from),
                     restore_limit,
                     process,
@@ -248,7 +249,12 @@ fn check() -> impl Strategy<Value = CheckSettings> {
         run(),
         (millis(), of(millis())),
         (weight(), any::<bool>()),
-        (1u32..=5, 1u32..=i32::MAX.unsigned_abs(), any::<bool>()),
+        (
+            1u32..=5,
+            1u32..=i32::MAX.unsigned_abs(),
+            any::<bool>(),
+            thresholds(),
+        ),
     )
         .prop_map(
             |(name, (command, probe), (interval, timeout), (weight, reverse), counts)| {
@@ -261,12 +267,37 @@ fn check() -> impl Strategy<Value = CheckSettings> {
                     weight,
                     reverse,
                     rise: counts.0,
-                    fall: counts.1,
+                    // A window replaces it.
+                    fall: match counts.3.window {
+                        Some(_) => 1,
+                        None => counts.1,
+                    },
                     init_fail: counts.2,
+                    thresholds: counts.3,
                     unusable: None,
                 }
             },
         )
+}
+
+fn thresholds() -> impl Strategy<Value = Thresholds> {
+    let window = (2u8..=64).prop_flat_map(|of| (1..=of, Just(of)));
+    let times = || of(1u32..=i32::MAX.unsigned_abs());
+    (of(window), times(), times()).prop_map(|(window, rise, fall)| Thresholds {
+        window: window.map(|(failures, of)| Window { failures, of }),
+        rise_when_backup: rise,
+        fall_when_master: fall.filter(|_| window.is_none()),
+    })
+}
+
+fn damping() -> impl Strategy<Value = Option<DampingSettings>> {
+    let damping = (1_000_000u64..=86_400_000_000, 1u32..=1000, 1u32..=1000);
+    let damping = damping.prop_map(|(half_life, a, b)| DampingSettings {
+        half_life: Duration::from_micros(half_life),
+        suppress: a.max(b),
+        reuse: a.min(b),
+    });
+    of(damping)
 }
 
 fn file() -> impl Strategy<Value = FileSettings> {
@@ -465,6 +496,7 @@ fn router() -> impl Strategy<Value = Raw> {
             (
                 notify(false),
                 select(vec![Handover::Confirmed, Handover::Always, Handover::Off]),
+                damping(),
             ),
         )
             .prop_map(
@@ -542,6 +574,7 @@ fn router() -> impl Strategy<Value = Raw> {
                         track_files: Vec::new(),
                         track_processes: Vec::new(),
                         handover: if strict { Handover::Off } else { rest.1 },
+                        damping: rest.2,
                         notify: rest.0,
                     };
                     Raw { router, choices }

@@ -190,6 +190,7 @@ const TIMES: &[&str] = &[
     "interval",
     "timeout",
     "fork_delay",
+    "half_life",
     "terminate_delay",
     "delay",
     "garp_interval",
@@ -231,6 +232,10 @@ const NUMBERS: &[&str] = &[
     "weight",
     "rise",
     "fall",
+    "rise_when_backup",
+    "fall_when_master",
+    "suppress",
+    "reuse",
     "quorum",
     "quorum_max",
     "unicast_ttl",
@@ -270,6 +275,7 @@ const TEXTS: &[&str] = &[
     "label",
     "vip_mismatch",
     "track_handover",
+    "script_unusable",
 ];
 
 #[cfg(test)]

@@ -10,9 +10,17 @@ const OURS: &[(Within, &str)] = &[
     (Within::Global, "vip_restore_limit"),
     (Within::Global, "vip_mismatch"),
     (Within::Global, "track_handover"),
+    (Within::Global, "script_unusable"),
     (Within::Script, "check"),
+    (Within::Script, "window"),
+    (Within::Script, "rise_when_backup"),
+    (Within::Script, "fall_when_master"),
     (Within::Instance, "vip_mismatch"),
     (Within::Instance, "track_handover"),
+    (Within::Instance, "flap_damping"),
+    (Within::Damping, "half_life"),
+    (Within::Damping, "suppress"),
+    (Within::Damping, "reuse"),
 ];
 
 /// Whether keepalived does not know a keyword, in any version.

@@ -75,6 +75,13 @@ fn protocol(router: &RouterSettings, defaults: &Defaults, lines: &mut Lines) {
     }
     let needless = router.strict || router.handover == defaults.handover;
     lines.one("track_handover", handover(router.handover), needless);
+    if let Some(damping) = &router.damping {
+        let mut block = Lines::new(Within::Damping);
+        block.time("half_life", damping.half_life, false);
+        block.one("suppress", damping.suppress, false);
+        block.one("reuse", damping.reuse, false);
+        lines.block("flap_damping", block);
+    }
     lines.flag("dont_track_primary", router.dont_track_primary);
     if let AuthSettings::Password(octets) = router.auth {
         let end = octets.iter().rposition(|b| *b != 0).map_or(0, |at| at + 1);

@@ -329,9 +329,10 @@ impl Engine {
                 others: None,
                 out,
             };
-            let term = (router.term, router.forced_out);
+            let term = (router.term, router.forced_out, router.damping.is_held());
             let wants = router.on_tick(now, &mut cx);
-            if matches!(router.state, State::Fault) || (router.term, router.forced_out) != term {
+            let after = (router.term, router.forced_out, router.damping.is_held());
+            if matches!(router.state, State::Fault) || after != term {
                 self.dirty.push(id);
             }
             self.timers.set(Slot::Router(id.0), router.deadline());

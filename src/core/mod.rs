@@ -6,6 +6,7 @@
 
 pub mod action;
 mod apply;
+mod damping;
 pub mod election;
 pub mod engine;
 mod facts;

@@ -187,7 +187,8 @@ impl Router {
     }
 
     fn takeover_obstacle(&self, now: Instant) -> Option<String> {
-        if let Some(fault) = self.faults.first() {
+        let real = |fault: &&Why| **fault != Why::FlapDamping;
+        if let Some(fault) = self.faults.iter().find(real) {
             return Some(format!("{} is in FAULT: {fault}", self.settings.name));
         }
         if matches!(self.state, State::Init) {
@@ -231,6 +232,7 @@ impl Router {
     fn take_over(&mut self, now: Instant, resumed: bool, cx: &mut Cx<'_>) {
         self.overrule(now, cx);
         self.term = Some(Term::Takeover);
+        self.damping_overruled();
         if !self.settings.priority.is_owner() {
             self.standing.priority = Priority::contender(254);
         }

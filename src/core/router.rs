@@ -4,6 +4,7 @@
 //! writer of state; only the end of a life goes past it.
 
 use crate::core::action::{Action, Actions, Via};
+use crate::core::damping::Damping;
 use crate::core::election::{active_down_interval, skew_time};
 use crate::core::facts::Facts;
 use crate::core::fold::Standing;
@@ -50,6 +51,18 @@ pub(super) enum State {
     Backup(Backup),
     /// Serving.
     Active(Active),
+}
+
+impl State {
+    /// Without its timers.
+    pub(super) const fn phase(&self) -> Phase {
+        match self {
+            Self::Init => Phase::Init,
+            Self::Fault => Phase::Fault,
+            Self::Backup(_) => Phase::Backup,
+            Self::Active(_) => Phase::Active,
+        }
+    }
 }
 
 /// Backup's timers and memory.
@@ -143,11 +156,12 @@ pub(super) struct Router {
     /// Drained although nobody took over.
     pub(super) forced_out: bool,
     /// The effective priority without falls that are not confirmed.
-    confirmed: Priority,
+    pub(super) confirmed: Priority,
     /// Base priority and term that it was computed with.
     base: (Priority, Option<Term>),
     /// A peer took over too early after a release: no more of them.
     pub(super) handover_broken: bool,
+    pub(super) damping: Damping,
     may_claim: bool,
 }
 
@@ -186,22 +200,23 @@ impl Router {
             confirmed: standing.priority,
             base: (standing.priority, None),
             handover_broken: false,
+            damping: Damping::default(),
             may_claim: true,
         }
     }
 
     /// The state without its timers.
     pub(super) const fn phase(&self) -> Phase {
-        match self.state {
-            State::Init => Phase::Init,
-            State::Fault => Phase::Fault,
-            State::Backup(_) => Phase::Backup,
-            State::Active(_) => Phase::Active,
-        }
+        self.state.phase()
     }
 
     /// When [`Router::on_tick`] has something to do.
     pub(super) fn deadline(&self) -> Option<Instant> {
+        let damping = self.damping.deadline();
+        self.protocol_deadline().into_iter().chain(damping).min()
+    }
+
+    fn protocol_deadline(&self) -> Option<Instant> {
         match &self.state {
             State::Init => None,
             State::Fault => self.lost.as_ref().map(|(until, _)| *until),
@@ -274,6 +289,7 @@ impl Router {
         if self.lost.as_ref().is_some_and(|(until, _)| now >= *until) {
             self.lost = None;
         }
+        self.damping_due(now, cx);
         match &mut self.state {
             State::Init | State::Fault => {}
             State::Backup(b) => {
@@ -457,7 +473,9 @@ impl Router {
         if self.break_off(Outcome::Done { successor: None }, cx) {
             self.term = Some(Term::Drained);
         }
-        self.state = next.into();
+        let next = next.into();
+        self.damp(now, next.phase(), &why, cx);
+        self.state = next;
         let to = self.phase();
         if from == Phase::Active {
             self.stats.counters.release_master += 1;
@@ -544,14 +562,15 @@ impl Router {
             self.release(cx);
         }
         // What a reload or an operator changed is no tracker's fall.
-        let fell =
-            facts.confirmed < self.confirmed && self.base == (self.settings.priority, self.term);
+        let tracked = self.base == (self.settings.priority, self.term);
+        let fell = facts.confirmed < self.confirmed && tracked;
         self.base = (self.settings.priority, self.term);
         self.confirmed = facts.confirmed;
         self.may_claim = facts.may_claim;
         (self.link, self.source, self.mtu) = (facts.link, facts.source, facts.mtu);
         self.standing = facts.standing;
         self.faults = facts.faults;
+        self.damping_moved(now, !tracked, faults_now);
         if moved {
             self.rebuild_template();
         }
@@ -565,7 +584,7 @@ impl Router {
             (State::Init, _) if facts.held => {}
             (State::Init, false) => self.start(now, cx),
             (State::Fault, false) if !facts.held => {
-                let next = self.backup(now);
+                let next = self.backup_after_fault(now);
                 self.enter(now, next, Why::Cleared, cx);
             }
             (State::Init | State::Backup(_) | State::Active(_), true) => {
@@ -639,6 +658,7 @@ impl Router {
         let old = std::mem::replace(&mut self.settings, new);
         // A reload is another chance for a peer that broke the handover.
         self.handover_broken = false;
+        self.damping_altered(old.damping, now);
         let was_on_wire = self.template.clone();
         self.rebuild_template();
         if let State::Backup(b) = &mut self.state {
@@ -694,6 +714,7 @@ impl Router {
             self.places.remove(cx.others, cx.requests, cx.out);
         }
         self.state = State::Init;
+        self.damping = Damping::default();
         self.since = now;
         self.why = why.clone();
         *cx.seq += 1;

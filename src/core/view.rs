@@ -86,6 +86,7 @@ impl Engine {
             peers: r.peers.views(now),
             what_if: self.what_if(now, r),
             intent: None,
+            damping: r.damping_view(now),
             counters: r.stats.view(),
         }
     }

@@ -129,6 +129,8 @@ fn leads_on(kind: &str) -> bool {
             | "address_restored"
             | "address_refused"
             | "handover_off"
+            | "flap_damped"
+            | "flap_damping_over"
             | "advert_refused"
             | "advert_late"
             | "start"
@@ -183,6 +185,14 @@ pub fn sentence(event: &Event) -> String {
                  weight is 0."
             ),
         },
+        "check_unusable" => format!(
+            "Script {tracker} cannot be used ({}), which counts as failing here (script_unusable fault), and \
+             its weight is 0.",
+            e.reason.as_deref().unwrap_or("?")
+        ),
+        "flap_damping" => {
+            "Its trackers moved it too often: flap damping keeps it out for a while.".to_owned()
+        }
         "check_pending" => format!("Script {tracker} has no result yet."),
         "interface_down" => format!("Interface {interface} went down or lost its carrier."),
         "interface_up" => format!("Interface {interface} is up and is tracked in reverse."),
@@ -341,6 +351,7 @@ pub(in crate::ctl) mod tests {
                 uid: Some(0),
                 reason: Some("upgrade".into()),
                 until_us: Some(1),
+                penalty_milli: Some(3400),
                 repeated: Some(7),
             },
         );
@@ -454,6 +465,11 @@ pub(in crate::ctl) mod tests {
                 group: name(),
                 member: name(),
             },
+            Why::CheckUnusable {
+                check: name(),
+                reason: name(),
+            },
+            Why::FlapDamping,
             Why::Drained,
             Why::Operator,
             Why::Cleared,

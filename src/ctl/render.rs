@@ -1,5 +1,6 @@
 //! A snapshot for people: aligned tables, units, nothing left unexplained.
 
+use crate::ctl::damping;
 use crate::ctl::explain;
 use crate::model::ids::Family;
 use crate::model::view::{CheckView, Counters, IntentView, RouterView, Snapshot, TrackView};
@@ -98,6 +99,7 @@ pub fn instance(instance: &RouterView, snapshot: &Snapshot, look: Look) -> Strin
         ),
     ]);
     facts.push(["priority".into(), sum(instance)]);
+    facts.extend(damping::state(instance).map(|state| ["damping".into(), state]));
     let source = match instance.source {
         Some(source) => format!(" from {source}"),
         None => String::new(),
@@ -344,6 +346,8 @@ pub(super) fn sum(instance: &RouterView) -> String {
     if instance.priority_sum != priority {
         let reason = if base == 255 {
             "255 owns the addresses and is never changed"
+        } else if damping::held(instance).is_some() {
+            "held back by flap damping"
         } else {
             "held within 1 and 254"
         };
@@ -435,6 +439,8 @@ fn worries(snapshot: &Snapshot) -> Vec<String> {
         }
     }
     for instance in &snapshot.instances {
+        let held = damping::held(instance);
+        worries.extend(held.map(|held| format!("{}: {held}", instance.name)));
         for what in instance.what_if.iter().filter(|what| what.stuck) {
             worries.push(format!(
                 "{}: {}",
@@ -600,6 +606,7 @@ pub(in crate::ctl) mod tests {
                 what_if: vec![WhatIf {
                     tracker: "chk".into(),
                     kind: "script".into(),
+                    after: Some("3 of 5 runs".into()),
                     failing: true,
                     priority: 101,
                     fault: false,
@@ -609,6 +616,13 @@ pub(in crate::ctl) mod tests {
                     heard_ago_s: Some(3.61),
                     stuck: false,
                 }],
+                damping: Some(crate::model::view::DampingView {
+                    penalty: 0.5,
+                    limit: 3,
+                    held: false,
+                    fault: false,
+                    free_s: Some(1.5),
+                }),
                 intent: Some(IntentView {
                     what: "drain".into(),
                     since_s: 300.0,

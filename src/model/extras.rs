@@ -27,6 +27,16 @@ impl Thresholds {
         self.rise_when_backup.filter(|_| !master).unwrap_or(rise)
     }
 
+    /// How many failed runs take it down, where `fall` does not say: `3 of 5 runs`.
+    pub fn falls_after(&self, master: bool) -> Option<String> {
+        match (self.window, self.fall_when_master.filter(|_| master)) {
+            (Some(Window { failures, of }), _) => Some(format!("{failures} of {of} runs")),
+            (None, Some(1)) => Some("1 run".to_owned()),
+            (None, Some(times)) => Some(format!("{times} runs in a row")),
+            (None, None) => None,
+        }
+    }
+
     /// `fall` in force in a role.
     pub fn fall(&self, fall: u32, master: bool) -> u32 {
         self.fall_when_master.filter(|_| master).unwrap_or(fall)

@@ -72,6 +72,11 @@ pub fn settings(settings: &mut Settings) -> Vec<Finding> {
         }
         let owner = format!("vrrp_script {}", check.name);
         if let Err(text) = judge(&check.command, security, &owner, &mut findings) {
+            if let Some(finding) = findings.last_mut()
+                && settings.global.unusable_faults
+            {
+                finding.text += " (counts as failing: script_unusable fault)";
+            }
             let check: &mut CheckSettings = Arc::make_mut(check);
             check.unusable = Some(text.into());
         }

@@ -379,6 +379,12 @@ impl CheckMaker {
         self
     }
 
+    /// Anything else.
+    pub fn with(mut self, change: impl FnOnce(&mut CheckSettings)) -> Self {
+        change(&mut self.0);
+        self
+    }
+
     /// `init_fail`.
     pub const fn init_fail(mut self) -> Self {
         self.0.init_fail = true;

@@ -1,6 +1,7 @@
 //! Elections between simulated hosts: named scenarios one by one, and thousands of random ones.
 #![allow(clippy::disallowed_methods, clippy::wildcard_enum_match_arm)] // tests may read clocks
 
+mod flapping;
 mod groups;
 mod handover;
 mod orders;

@@ -255,7 +255,7 @@ impl Global {
                     settings.delay_after_boot = time;
                 }
             }
-            "script_user" => self.script_user = run_as(args, diags).or(self.script_user.take()),
+            "script_user" => self.script_user = run_as(args).or(self.script_user.take()),
             "vip_mismatch" => {
                 self.drop_mismatch = mismatch(arg, diags).unwrap_or(self.drop_mismatch);
             }

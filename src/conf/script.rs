@@ -24,7 +24,7 @@ pub(super) fn command(node: &Node, diags: &mut Diags) -> Option<Command> {
     }
     Some(Command {
         argv,
-        user: run_as(user, diags),
+        user: run_as(user),
     })
 }
 
@@ -63,27 +63,13 @@ fn user_like(word: &str) -> bool {
         && chars.all(|c| good(c) || c == '$')
 }
 
-/// `USER [[:]GROUP]`. Programs are in no group but this one; a colon asks for the user's others.
-pub(super) fn run_as(words: &[Word], diags: &mut Diags) -> Option<RunAs> {
+/// `USER [[:]GROUP]`. A colon asks for the user's other groups and stays with the group.
+pub(super) fn run_as(words: &[Word]) -> Option<RunAs> {
     let user = words.first().filter(|w| !w.text.is_empty())?;
-    let colon = words.get(1).filter(|w| w.text.starts_with(':'));
-    if let Some(word) = colon {
-        diags.push(Diagnostic::note(
-            "not-acted-on",
-            word.span,
-            format!(
-                "programs are in one group only; the others of {} are not set",
-                user.text
-            ),
-        ));
-    }
-    let group = words
-        .get(1)
-        .map(|w| w.text.strip_prefix(':').unwrap_or(&w.text))
-        .filter(|g| !g.is_empty());
+    let group = words.get(1).filter(|w| !w.text.is_empty());
     Some(RunAs {
         user: user.text.clone().into(),
-        group: group.map(Arc::from),
+        group: group.map(|w| w.text.clone().into()),
     })
 }
 
@@ -221,7 +207,7 @@ pub(super) fn check(node: &Node, diags: &mut Diags) -> Option<Check> {
         match (&*word.text, first) {
             ("script", Some(line)) => command = script_line(line, args, diags),
             ("check", Some(_)) => probe = probe::read(args, diags),
-            ("user", Some(_)) => user = run_as(args, diags),
+            ("user", Some(_)) => user = run_as(args),
             ("interval", Some(arg)) => {
                 if let Some(time) = positive(word, arg, diags) {
                     interval = time;

@@ -164,6 +164,7 @@ async fn serve(
         runner_at: Instant::ZERO,
         checks: Checks::default(),
         probes: Probes::default(),
+        vigil: Default::default(),
         watchers,
         notify: NotifyQueues::default(),
         outbox: Outbox::default(),

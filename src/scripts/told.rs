@@ -107,6 +107,7 @@ pub(super) fn programs(what: &Notification, skipped: u32) -> VecDeque<Program> {
                     argv,
                     user: command.user.clone(),
                     env: env.clone(),
+                    security: false,
                 },
             }
         })

@@ -285,7 +285,7 @@ fn falls_and_faults_count_at_once_while_rises_are_held_back() {
     let priority = |world: &World| world.view(A, "vi").expect("A runs").priority;
     assert_eq!(priority(&world), 90);
     let script: Arc<str> = "other".into();
-    let mut other = |world: &mut World, behaviour| {
+    let other = |world: &mut World, behaviour| {
         let script = script.clone();
         world.now_do(Event::Script {
             host: A,

@@ -14,6 +14,7 @@ mod kernel;
 mod last;
 mod notify;
 mod operate;
+mod programs;
 mod protocol;
 mod reload;
 mod why;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     tests.extend(operate::tests());
     tests.extend(why::tests());
     tests.extend(reload::tests());
+    tests.extend(programs::tests());
     tests.extend(last::tests());
     runner::run(tests, AT_ONCE, include_str!("../policy/skips"))
 }

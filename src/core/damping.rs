@@ -38,8 +38,8 @@ fn decayed(penalty: u32, elapsed: Duration, half_life: Duration) -> u32 {
     let rest = u64::try_from(rest).unwrap_or(0);
     let at = usize::try_from(rest >> 16).unwrap_or(0).min(15);
     let (from, to) = (HALVING[at], HALVING[at + 1]);
-    let factor = from - ((from - to) * (rest & 0xffff) >> 16);
-    let left = (u64::from(penalty) * factor >> 16) >> halvings;
+    let factor = from - (((from - to) * (rest & 0xffff)) >> 16);
+    let left = ((u64::from(penalty) * factor) >> 16) >> halvings;
     u32::try_from(left).unwrap_or(u32::MAX)
 }
 

@@ -96,7 +96,7 @@ fn live(options: RunOptions) -> Result<(), Failure> {
         .map_err(|e| Failure::runtime(format!("cannot start the log: {e}")))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(1)
+        .max_blocking_threads(2)
         .build()
         .map_err(|e| Failure::runtime(format!("cannot start the service thread: {e}")))?;
     let end = runtime.block_on(serve(options, config, neighbours, claim.dir(), log));

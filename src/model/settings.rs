@@ -221,17 +221,20 @@ pub struct CheckSettings {
 pub enum Probe {
     /// A TCP connection can be made.
     Tcp {
-        /// Tried in order.
-        to: Vec<SocketAddr>,
+        /// Where to.
+        to: Place,
     },
     /// An HTTP server answers a GET with a status from 200 to 399.
     Http {
-        /// Tried in order.
-        to: Vec<SocketAddr>,
+        /// Where it is.
+        to: Place,
         /// What the Host field says.
         host: Arc<str>,
         /// Path and query.
         path: Arc<str>,
+        /// https: how its certificate is looked at.
+        #[serde(default)]
+        tls: Option<Tls>,
     },
     /// Somebody listens on a unix socket.
     Unix {
@@ -264,6 +267,29 @@ pub enum Probe {
         /// On which interface; `None` for where the route to it leads.
         interface: Option<Arc<str>>,
     },
+}
+
+/// Where a probe connects to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Place {
+    /// Tried in order.
+    Addresses(Vec<SocketAddr>),
+    /// Looked up at each run; its addresses are tried in order.
+    Name {
+        /// The name.
+        host: Arc<str>,
+        /// The port.
+        port: u16,
+    },
+}
+
+/// How the certificate of an https server is looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Tls {
+    /// It must be valid for the host and come from an authority that the system trusts.
+    Verified,
+    /// Any will do.
+    Insecure,
 }
 
 /// A program, its arguments and who runs it.

@@ -177,15 +177,34 @@ fn run() -> impl Strategy<Value = (Command, Option<Probe>)> {
         (
             "tcp 127.0.0.1:80",
             Probe::Tcp {
-                to: vec![([127, 0, 0, 1], 80).into()],
+                to: Place::Addresses(vec![([127, 0, 0, 1], 80).into()]),
+            },
+        ),
+        (
+            "tcp db.example:5432",
+            Probe::Tcp {
+                to: Place::Name {
+                    host: "db.example".into(),
+                    port: 5432,
+                },
+            },
+        ),
+        (
+            "https://[fe80::1]/x insecure",
+            Probe::Http {
+                to: Place::Addresses(vec!["[fe80::1]:443".parse().expect("an address")]),
+                host: "[fe80::1]".into(),
+                path: "/x".into(),
+                tls: Some(Tls::Insecure),
             },
         ),
         (
             "http://10.0.0.1:8080/a?b=c",
             Probe::Http {
-                to: vec![([10, 0, 0, 1], 8080).into()],
+                to: Place::Addresses(vec![([10, 0, 0, 1], 8080).into()]),
                 host: "10.0.0.1:8080".into(),
                 path: "/a?b=c".into(),
+                tls: None,
             },
         ),
         ("unix @x", Probe::Unix { path: "@x".into() }),

@@ -29,7 +29,7 @@ check: rust
 	CLIPPY_CONF_DIR=tests/policy $(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
 	@if command -v cargo-deny >/dev/null; then \
-		$(CARGO) deny check --config tests/policy/deny.toml bans licenses sources; \
+		$(CARGO) deny --config tests/policy/deny.toml check bans licenses sources; \
 	else echo "cargo-deny is not installed: licences and sources not checked"; fi
 
 # Against Debian's keepalived in the same run; exits non-zero if a row falls short.
@@ -43,9 +43,12 @@ demo: rust
 	@$(CARGO) build --quiet --bin mainstay --example demo
 	@target/debug/examples/demo
 
+# The program and its systemd unit; there is no configuration to install: it reads keepalived's.
 install: rust
 	$(CARGO) build --release
 	install -D -m 0755 target/release/mainstay $(DESTDIR)$(PREFIX)/sbin/mainstay
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/local/|$(PREFIX)/|' conf/mainstay.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/mainstay.service
 
 # What the fuzzers would call, over a corpus, changes of it and random input, on the stable toolchain.
 # With libFuzzer: `cargo +nightly fuzz run --fuzz-dir tests/fuzz conf` (advert, ctl_frame, ...).

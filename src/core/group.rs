@@ -154,7 +154,9 @@ impl Engine {
             if to == from || to == Phase::Init {
                 continue;
             }
-            let Some(member) = members().max_by_key(|r| r.since) else {
+            // Of those who moved last, the one who moved by itself.
+            let first = |r: &&Router| (r.since, !matches!(r.why, Why::GroupMember { .. }));
+            let Some(member) = members().max_by_key(first) else {
                 continue;
             };
             let settings = member.settings.clone();

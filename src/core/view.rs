@@ -1,12 +1,13 @@
 //! The picture of the running state that `status` shows.
 
 use crate::core::engine::Engine;
+use crate::core::group::Group;
 use crate::core::router::Router;
 use crate::core::tracker::Tracker;
 use crate::model::ids::CheckId;
 use crate::model::notice::keepalived_word;
 use crate::model::time::Instant;
-use crate::model::view::{AddressView, CheckView, FORM, LinkView, RouterView, Snapshot};
+use crate::model::view::{AddressView, CheckView, FORM, GroupView, LinkView, RouterView, Snapshot};
 use std::sync::Arc;
 
 impl Engine {
@@ -22,6 +23,9 @@ impl Engine {
             .filter_map(|id| self.routers.get(id.0 as usize)?.as_ref());
         into.instances
             .extend(routers.map(|r| self.router_view(now, r)));
+        into.groups.clear();
+        into.groups
+            .extend(self.groups.iter().map(|g| self.group_view(now, g)));
         into.scripts.clear();
         into.scripts.extend(
             self.check_order
@@ -88,6 +92,17 @@ impl Engine {
             intent: None,
             damping: r.damping_view(now),
             counters: r.stats.view(),
+        }
+    }
+
+    fn group_view(&self, now: Instant, group: &Group) -> GroupView {
+        let members = group.members.iter().filter_map(|m| self.router(*m));
+        let since = members.map(|r| r.since).max().unwrap_or(now);
+        GroupView {
+            name: group.settings.name.clone(),
+            state: keepalived_word(group.phase).to_owned(),
+            since_s: now.since(since).as_secs_f64(),
+            members: group.settings.members.clone(),
         }
     }
 

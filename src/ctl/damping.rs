@@ -34,8 +34,9 @@ pub(super) fn state(instance: &RouterView) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use crate::ctl::explain::explain;
+    use crate::ctl::overview::overview;
+    use crate::ctl::render::Look;
     use crate::ctl::render::tests::full_snapshot;
-    use crate::ctl::render::{Look, overview};
     use crate::model::view::{DampingView, Snapshot};
 
     fn damped(held: bool, fault: bool) -> Snapshot {

@@ -15,7 +15,7 @@ pub fn explain(instance: &RouterView, snapshot: &Snapshot, look: Look) -> String
     );
     let _ = writeln!(
         text,
-        ", since {}: {}",
+        ", for {}: {}",
         length(instance.since_s),
         instance.detail
     );
@@ -223,7 +223,7 @@ mod tests {
         snapshot.scripts[0].unusable = None;
         let text = explain(&snapshot.instances[0], &snapshot, Look::default());
         let expected = "\
-VI_1 is MASTER with priority 101, since 3 min 12 s: 3 adverts missed, last from 10.0.0.2 (priority 100) 3.610 s ago
+VI_1 is MASTER with priority 101, for 3 min 12 s: 3 adverts missed, last from 10.0.0.2 (priority 100) 3.610 s ago
 
 how the priority comes about
   WHAT      KIND    NOW   RESULTS   WEIGHT  ADDS
@@ -254,7 +254,7 @@ if one of these failed now
         let text = explain(&snapshot.instances[0], &snapshot, Look::default());
         let warning = "warning: if chk fails we go 103 -> 101, 10.0.0.2 has 100 (heard 3.610 s ago): no failover";
         assert!(text.contains(warning), "{text}");
-        assert!(crate::ctl::render::overview(&snapshot, Look::default()).contains("no failover"));
+        assert!(crate::ctl::overview::overview(&snapshot, Look::default()).contains("no failover"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod fuzz;
 pub mod history;
 pub mod interface;
 pub mod neighbours;
+pub mod overview;
 pub mod render;
 pub mod reply;
 pub mod server;

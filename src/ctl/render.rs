@@ -1,7 +1,6 @@
 //! A snapshot for people: aligned tables, units, nothing left unexplained.
 
 use crate::ctl::damping;
-use crate::ctl::explain;
 use crate::model::ids::Family;
 use crate::model::view::{CheckView, Counters, IntentView, RouterView, Snapshot, TrackView};
 use comfy_table::{ContentArrangement, Table, presets};
@@ -14,62 +13,6 @@ pub struct Look {
     pub width: Option<u16>,
     /// Escape sequences are welcome.
     pub colour: bool,
-}
-
-/// Everything at a glance: what `mainstay status` prints.
-pub fn overview(snapshot: &Snapshot, look: Look) -> String {
-    let mut text = String::new();
-    if snapshot.instances.is_empty() {
-        text += "no instances are configured\n";
-    } else {
-        let rows = snapshot.instances.iter().map(|instance| {
-            vec![
-                instance.name.to_string(),
-                instance.interface.to_string(),
-                instance.vrid.to_string(),
-                instance.state.clone(),
-                priority(instance),
-                length(instance.since_s),
-                match &instance.intent {
-                    Some(intent) => format!("{} [{}]", cause(instance), term(intent)),
-                    None => cause(instance),
-                },
-            ]
-        });
-        let head = [
-            "INSTANCE",
-            "INTERFACE",
-            "VRID",
-            "STATE",
-            "PRIORITY",
-            "SINCE",
-            "CAUSE",
-        ];
-        text += &table(&head, rows, "", look);
-    }
-    if !snapshot.scripts.is_empty() {
-        text.push('\n');
-        let head = ["SCRIPT", "STATE", "RESULTS", "LAST RUN", "RUNS", "FAILED"];
-        let rows = snapshot.scripts.iter().map(|script| {
-            vec![
-                script.name.to_string(),
-                script.state.clone(),
-                script.counter.clone(),
-                last_run(script),
-                script.runs.to_string(),
-                script.failures.to_string(),
-            ]
-        });
-        text += &table(&head, rows, "", look);
-    }
-    let worries = worries(snapshot);
-    if !worries.is_empty() {
-        text.push('\n');
-    }
-    for worry in worries {
-        text += &format!("{} {worry}\n", paint("warning:", YELLOW, look));
-    }
-    text
 }
 
 /// One instance in full: what `mainstay status NAME` prints.
@@ -322,7 +265,7 @@ pub(super) fn printable(text: &str) -> String {
 }
 
 /// `101 (base 103)`, or the base alone if nothing moves it.
-fn priority(instance: &RouterView) -> String {
+pub(super) fn priority(instance: &RouterView) -> String {
     if instance.priority == instance.base_priority {
         instance.priority.to_string()
     } else {
@@ -356,7 +299,7 @@ pub(super) fn sum(instance: &RouterView) -> String {
     text
 }
 
-fn cause(instance: &RouterView) -> String {
+pub(super) fn cause(instance: &RouterView) -> String {
     match (instance.detail.is_empty(), instance.cause.is_empty()) {
         (true, _) => instance.cause.clone(),
         (false, true) => instance.detail.clone(),
@@ -364,7 +307,7 @@ fn cause(instance: &RouterView) -> String {
     }
 }
 
-fn last_run(script: &CheckView) -> String {
+pub(super) fn last_run(script: &CheckView) -> String {
     if let Some(reason) = &script.unusable {
         return format!("never: {reason}");
     }
@@ -420,63 +363,6 @@ fn yes(is: bool) -> String {
 
 fn differs(a: f64, b: f64) -> bool {
     (a - b).abs() > 0.000_5
-}
-
-/// Everything that needs an operator's eye.
-fn worries(snapshot: &Snapshot) -> Vec<String> {
-    let mut worries: Vec<String> = Vec::new();
-    for instance in &snapshot.instances {
-        for fault in &instance.faults {
-            worries.push(format!("{} cannot run: {fault}", instance.name));
-        }
-        for address in &instance.addresses {
-            if instance.is_active() && !address.installed {
-                worries.push(format!(
-                    "{} is MASTER without its address {}",
-                    instance.name, address.address
-                ));
-            }
-        }
-    }
-    for instance in &snapshot.instances {
-        let held = damping::held(instance);
-        worries.extend(held.map(|held| format!("{}: {held}", instance.name)));
-        for what in instance.what_if.iter().filter(|what| what.stuck) {
-            worries.push(format!(
-                "{}: {}",
-                instance.name,
-                explain::stuck(instance, what)
-            ));
-        }
-    }
-    for link in &snapshot.interfaces {
-        for (reason, count) in &link.rejected {
-            if *count > 0 {
-                worries.push(format!(
-                    "{}: {count} VRRP packets refused: {reason}",
-                    link.name
-                ));
-            }
-        }
-    }
-    let engine = &snapshot.engine;
-    if engine.send_errors > 0 {
-        worries.push(format!(
-            "{} packets were not taken by the kernel",
-            engine.send_errors
-        ));
-    }
-    if engine.dropped_notices > 0 {
-        worries.push(format!(
-            "{} log lines were dropped: the log is not read fast enough",
-            engine.dropped_notices
-        ));
-    }
-    worries.extend(snapshot.warnings.iter().cloned());
-    for worry in &mut worries {
-        *worry = printable(worry);
-    }
-    worries
 }
 
 /// Counters that are not zero, in words.
@@ -551,7 +437,7 @@ pub fn length(seconds: f64) -> String {
 pub(in crate::ctl) mod tests {
     use super::*;
     use crate::model::view::{
-        AddressView, EngineView, LinkView, NeighbourView, PeerView, TrackView, WhatIf,
+        AddressView, EngineView, GroupView, LinkView, NeighbourView, PeerView, TrackView, WhatIf,
     };
 
     /// A snapshot in which every list and option is filled.
@@ -637,6 +523,12 @@ pub(in crate::ctl) mod tests {
                     ..Counters::default()
                 },
             }],
+            groups: vec![GroupView {
+                name: "G".into(),
+                state: "MASTER".into(),
+                since_s: 192.4,
+                members: vec!["VI_1".into()],
+            }],
             scripts: vec![CheckView {
                 name: "chk".into(),
                 state: "down".into(),
@@ -676,26 +568,6 @@ pub(in crate::ctl) mod tests {
     }
 
     #[test]
-    fn the_overview_stands_in_columns() {
-        let mut snapshot = full_snapshot();
-        snapshot.scripts[0].unusable = None;
-        let text = overview(&snapshot, Look::default());
-        let expected = "\
-INSTANCE  INTERFACE  VRID  STATE   PRIORITY        SINCE       CAUSE
-VI_1      eth0       51    MASTER  101 (base 103)  3 min 12 s  3 adverts missed, last from 10.0.0.2 (priority 100) 3.610 s ago (advert_timeout) [drained 5 min 0 s ago by user 0, for 1 h 55 min more: kernel upgrade]
-
-SCRIPT  STATE  RESULTS   LAST RUN                                   RUNS  FAILED
-chk     down   down 1/2  failed (exited with status 1) 0.400 s ago  40    2
-
-warning: VI_1 cannot run: interface eth0 is down
-warning: eth0: 9 VRRP packets refused: unknown VRID
-warning: 1 packets were not taken by the kernel
-warning: lvs: not handled
-";
-        assert_eq!(text, expected);
-    }
-
-    #[test]
     fn one_instance_is_told_in_full_with_units() {
         let snapshot = full_snapshot();
         let text = instance(&snapshot.instances[0], &snapshot, Look::default());
@@ -727,7 +599,7 @@ warning: lvs: not handled
             width: Some(80),
             colour: true,
         };
-        let text = overview(&snapshot, narrow);
+        let text = crate::ctl::overview::overview(&snapshot, narrow);
         let plain = text
             .replace(GREEN, "")
             .replace(RED, "")

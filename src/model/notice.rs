@@ -410,8 +410,10 @@ impl fmt::Display for What {
             }
             Self::Priority { from, to, sum, by } => {
                 write!(f, "Changing effective priority from {from} to {to}")?;
-                if i32::from(*to) != *sum {
-                    write!(f, " (sum {sum}, clamped)")?;
+                match *sum {
+                    1..=254 if i32::from(*to) != *sum => write!(f, " (instead of {sum})")?,
+                    1..=255 => {}
+                    _ => write!(f, " (sum {sum}, clamped)")?,
                 }
                 match by {
                     Some(check) => write!(f, ": script {check}"),

@@ -16,6 +16,9 @@ pub struct Snapshot {
     pub form: u32,
     /// Virtual routers in the order of the file.
     pub instances: Vec<RouterView>,
+    /// Sync groups in the order of the file.
+    #[serde(default)]
+    pub groups: Vec<GroupView>,
     /// Track scripts in the order of the file.
     pub scripts: Vec<CheckView>,
     /// Interfaces in use.
@@ -202,6 +205,19 @@ pub struct PeerView {
     pub checksum_message: u64,
     /// Its address list is not ours.
     pub address_mismatch: bool,
+}
+
+/// One sync group.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct GroupView {
+    /// Name.
+    pub name: Arc<str>,
+    /// State in keepalived's words.
+    pub state: String,
+    /// Seconds since a member last changed its state.
+    pub since_s: f64,
+    /// Names of the members in order.
+    pub members: Vec<Arc<str>>,
 }
 
 /// One track script.

@@ -313,6 +313,8 @@ fn why_names_files_processes_and_groups() {
         (&"G".into(), &"VI_1".into()),
         "{with}"
     );
+    let group = expect_of(&r1, "G", "FAULT", "file_fault");
+    assert_eq!(group["evidence"]["group"], "G", "{group}");
     std::fs::write(&file, "0\n").expect("written");
     expect(&r1, "MASTER", "advert_timeout");
     drop(r1);

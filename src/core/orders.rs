@@ -201,7 +201,7 @@ impl Router {
             .map(|(addr, p)| format!("{addr} advertises priority {p}, which cannot be outranked"))
     }
 
-    const fn is_leaving(&self) -> bool {
+    pub(super) const fn is_leaving(&self) -> bool {
         matches!(&self.state, State::Active(a) if a.leaving.is_some())
     }
 

@@ -592,7 +592,7 @@ impl Router {
                     self.enter(now, State::Fault, why, cx);
                 }
             }
-            (State::Active(_), false) if moved => {
+            (State::Active(a), false) if moved && a.leaving.is_none() => {
                 self.send_advert(Claim::Hold(self.standing.priority), cx);
                 let repeat = self.settings.garp.repeat;
                 if let State::Active(a) = &mut self.state {
@@ -688,7 +688,8 @@ impl Router {
             (None, None) => false,
             (Some(_), None) | (None, Some(_)) => true,
         };
-        if active && on_wire {
+        // Who is leaving stays silent until somebody answers.
+        if active && on_wire && !self.is_leaving() {
             self.send_advert(Claim::Hold(self.standing.priority), cx);
         }
         let adver = self.settings.adver;

@@ -39,15 +39,22 @@ impl Given {
             return self.thresholds;
         };
         for line in node.children() {
-            if matches!(line.name(), "fall" | "fall_when_master") && !line.args().is_empty() {
-                let what = format!(
-                    "{} has no effect beside window: {failures} failures among the last {of} results decide",
-                    line.name()
-                );
-                diags.push(
+            let what = format!(
+                "{} has no effect beside window: {failures} failures among the last {of} results decide",
+                line.name()
+            );
+            match line.name() {
+                _ if line.args().is_empty() => {}
+                // A file that serves keepalived too needs it there.
+                "fall" => diags.push(
+                    Diagnostic::note("window-and-fall", line.span(), what)
+                        .help("it may stay for keepalived, which does not know the window"),
+                ),
+                "fall_when_master" => diags.push(
                     Diagnostic::warning("contradiction", line.span(), what)
                         .help("remove this line, or the window"),
-                );
+                ),
+                _ => {}
             }
         }
         Thresholds {
@@ -178,7 +185,7 @@ mod tests {
     fn a_window_replaces_the_counts_of_failures_in_a_row() {
         let (check, codes) = script("window 3 5\nfall 2\nfall_when_master 6");
         assert_eq!(check.thresholds.fall_when_master, None);
-        assert_eq!(said(codes), ["contradiction", "contradiction"]);
+        assert_eq!(said(codes), ["window-and-fall", "contradiction"]);
     }
 
     #[test]

@@ -225,9 +225,6 @@ pub(super) fn check(node: &Node, diags: &mut Diags) -> Option<Check> {
         }
     }
     let thresholds = thresholds.settle(node, diags);
-    if thresholds.window.is_some() {
-        fall = 1;
-    }
     if probe.is_some() {
         command = probe::instead(node, diags);
     }

@@ -286,11 +286,7 @@ fn check() -> impl Strategy<Value = CheckSettings> {
                     weight,
                     reverse,
                     rise: counts.0,
-                    // A window replaces it.
-                    fall: match counts.3.window {
-                        Some(_) => 1,
-                        None => counts.1,
-                    },
+                    fall: counts.1,
                     init_fail: counts.2,
                     thresholds: counts.3,
                     unusable: None,

@@ -346,7 +346,10 @@ impl Runner {
         let program = start.argv.first().unwrap_or(&none);
         let whom = self.whom(start.user.as_ref(), start.security)?;
         let vetted = vet::at_start(program, &whom, start.security).map_err(|unfit| Unfit {
-            text: format!("{program} is not run: {}", unfit.text),
+            text: match unfit.text.strip_prefix(&**program) {
+                Some(_) => unfit.text,
+                None => format!("{program}: {}", unfit.text),
+            },
             ..unfit
         })?;
         let warning = self.warning(program, vetted.fault);

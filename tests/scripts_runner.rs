@@ -606,8 +606,10 @@ fn notification(phase: Phase, notify: NotifySettings) -> Notification {
         track_links: Vec::new(),
         track_files: Vec::new(),
         track_processes: Vec::new(),
+        track_sessions: Vec::new(),
         handover: mainstay::model::settings::Handover::default(),
         damping: None,
+        all_failed: mainstay::model::settings::AllFailed::default(),
         notify,
     };
     Notification {

@@ -2,6 +2,7 @@
 
 use super::block::Node;
 use super::diag::{Diagnostic, Diags};
+use super::external;
 use super::extras;
 use super::lexer::Word;
 use super::probe;
@@ -225,7 +226,12 @@ pub(super) fn check(node: &Node, diags: &mut Diags) -> Option<Check> {
         }
     }
     let thresholds = thresholds.settle(node, diags);
-    if probe.is_some() {
+    let external = external::read(node, diags);
+    if external.is_some() {
+        command = Some(vec!["external".into()]);
+        (probe, user) = (None, None);
+        (interval, timeout) = (Duration::from_secs(1), None);
+    } else if probe.is_some() {
         command = probe::instead(node, diags);
     }
     let Some(argv) = command else {
@@ -248,6 +254,7 @@ pub(super) fn check(node: &Node, diags: &mut Diags) -> Option<Check> {
             name: name.text.clone().into(),
             command: Command { argv, user },
             probe,
+            external,
             interval,
             timeout: timeout.unwrap_or(interval),
             weight,
@@ -280,6 +287,7 @@ pub(super) fn undefined(name: &Arc<str>) -> Check {
             fall: 1,
             init_fail: false,
             thresholds: Thresholds::default(),
+            external: None,
             unusable: Some(format!("no usable vrrp_script {name} is defined; define it").into()),
         },
     }

@@ -5,6 +5,7 @@
 //! come from trackers are held back until it is below `reuse`. Falls and faults always count at once,
 //! and nothing is held back where nobody else is heard.
 
+use crate::core::degraded::lowest;
 use crate::core::election::skew_time;
 use crate::core::fold::Standing;
 use crate::core::router::{Backup, Cx, Router, State, Term};
@@ -84,6 +85,8 @@ struct Held {
     sure: i32,
     /// A tracker's fault is held on to.
     fault: Option<Fault>,
+    /// It gave way under `all_failed hold`, and stays at the lowest priority.
+    lowest: bool,
 }
 
 /// A fault that is held on to after its cause is gone.
@@ -116,6 +119,7 @@ fn by_tracker(why: &Why) -> bool {
         | Why::AddressRefused { .. }
         | Why::AddressLost { .. }
         | Why::GroupMember { .. }
+        | Why::GaveWay { .. }
         | Why::FlapDamping
         | Why::Drained
         | Why::Operator
@@ -172,8 +176,13 @@ impl Damping {
             return;
         };
         let at_most = |points: i32| Priority::contender(i32::from(base.get()) + points);
-        standing.priority = standing.priority.min(at_most(held.points));
-        *confirmed = (*confirmed).min(at_most(held.sure));
+        let (points, sure) = if held.lowest {
+            (lowest(), lowest())
+        } else {
+            (at_most(held.points), at_most(held.sure))
+        };
+        standing.priority = standing.priority.min(points);
+        *confirmed = (*confirmed).min(sure);
     }
 
     /// The fault that is held on to, once nothing else stands in the way.
@@ -191,6 +200,7 @@ impl Router {
         let damping = &mut self.damping;
         let counts = match (from, to, why) {
             (Phase::Active, Phase::Fault, _) => faulted,
+            (Phase::Active, _, Why::GaveWay { .. }) => self.group.is_none() || self.own_degraded,
             (Phase::Active, _, Why::Outranked { theirs, .. }) => {
                 ours < damping.crest && *theirs <= damping.crest
             }
@@ -225,6 +235,7 @@ impl Router {
                     points,
                     sure: points.max(self.sure_points()),
                     fault,
+                    lowest: self.degraded.is_some(),
                 });
                 let what = What::Damped {
                     penalty: self.damping.penalty,
@@ -262,6 +273,7 @@ impl Router {
             return;
         };
         held.points = held.points.min(points);
+        held.lowest |= self.degraded.is_some();
         if self.term.is_none() {
             held.sure = held.sure.min(sure);
         }
@@ -437,6 +449,7 @@ mod tests {
                 points: -20,
                 sure: -5,
                 fault: None,
+                lowest: false,
             }),
             ..Damping::default()
         };

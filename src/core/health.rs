@@ -118,6 +118,31 @@ impl Results {
         self.by_window = false;
     }
 
+    /// Takes up what was known before a restart.
+    pub const fn take_up(&mut self, up: bool) {
+        self.forget();
+        self.health = if up {
+            Health::Up { failures: 0 }
+        } else {
+            Health::Down { successes: 0 }
+        };
+    }
+
+    /// While up: spends the credit, so that the next failure takes it down.
+    pub fn exhaust(&mut self, settings: &CheckSettings) {
+        let Health::Up { .. } = self.health else {
+            return;
+        };
+        let failures = match settings.thresholds.window {
+            Some(window) => u32::from(window.failures),
+            None => self.thresholds(settings).1,
+        };
+        self.recent = u64::MAX;
+        self.health = Health::Up {
+            failures: failures.saturating_sub(1),
+        };
+    }
+
     /// Takes a result.
     pub fn take(&mut self, success: bool, settings: &CheckSettings) {
         let (rise, fall) = self.thresholds(settings);
@@ -231,6 +256,7 @@ mod tests {
             fall,
             init_fail: false,
             thresholds,
+            external: None,
             unusable: None,
         }
     }
@@ -317,6 +343,19 @@ mod tests {
             ups(&mut results, &widest, &runs),
             format!("{}d", "u".repeat(64))
         );
+    }
+
+    #[test]
+    fn what_has_no_credit_left_falls_with_the_next_failure() {
+        for thresholds in [Thresholds::default(), window(3, 5)] {
+            let s = settings(1, 4, thresholds);
+            let mut results = Results::new(&s);
+            results.exhaust(&s);
+            assert_eq!(results.health(), Health::Pending, "there is none to spend");
+            results.take_up(true);
+            results.exhaust(&s);
+            assert_eq!(ups(&mut results, &s, "x"), "d");
+        }
     }
 
     #[test]

@@ -110,6 +110,8 @@ pub(super) struct Leaving {
     pub(super) until: Instant,
     /// Leave even so.
     pub(super) force: bool,
+    /// An operator asked for it; else trackers failed (`all_failed hold`).
+    pub(super) drained: bool,
 }
 
 /// An operator's term, in force until it is cleared.
@@ -149,6 +151,9 @@ pub(super) struct Router {
     /// It has a fault of its own, its group apart.
     pub(super) own_fault: bool,
     pub(super) own_held: bool,
+    pub(super) own_degraded: bool,
+    /// What failed, if that is borne with priority 1 (`all_failed hold`).
+    pub(super) degraded: Option<Why>,
     /// Its down timer ran out, and its group is not ready.
     pub(super) wants: Option<Why>,
     /// An operator's term.
@@ -157,8 +162,8 @@ pub(super) struct Router {
     pub(super) forced_out: bool,
     /// The effective priority without falls that are not confirmed.
     pub(super) confirmed: Priority,
-    /// Base priority and term that it was computed with.
-    base: (Priority, Option<Term>),
+    /// Base priority and term that it was computed with, and whether trackers that failed are borne.
+    base: (Priority, Option<Term>, bool),
     /// A peer took over too early after a release: no more of them.
     pub(super) handover_broken: bool,
     pub(super) damping: Damping,
@@ -194,11 +199,13 @@ impl Router {
             group: None,
             own_fault: false,
             own_held: false,
+            own_degraded: false,
+            degraded: None,
             wants: None,
             term: None,
             forced_out: false,
             confirmed: standing.priority,
-            base: (standing.priority, None),
+            base: (standing.priority, None, false),
             handover_broken: false,
             damping: Damping::default(),
             may_claim: true,
@@ -470,9 +477,7 @@ impl Router {
         cx: &mut Cx<'_>,
     ) {
         let from = self.phase();
-        if self.break_off(Outcome::Done { successor: None }, cx) {
-            self.term = Some(Term::Drained);
-        }
+        self.end_leaving(cx);
         let next = next.into();
         self.damp(now, next.phase(), &why, cx);
         self.state = next;
@@ -498,7 +503,7 @@ impl Router {
     /// Yields without a word on the wire: the group does, or a successor was heard.
     pub(super) fn follow(&mut self, now: Instant, why: Why, cx: &mut Cx<'_>) {
         if let State::Active(a) = &mut self.state
-            && let Some(leaving) = a.leaving.take()
+            && let Some(leaving) = a.leaving.take_if(|leaving| leaving.drained)
         {
             self.term = Some(Term::Drained);
             if let Some(id) = leaving.id.filter(|_| why != Why::Drained) {
@@ -546,7 +551,7 @@ impl Router {
         let up = self
             .link
             .and_then(|id| cx.links.get(id))
-            .is_some_and(|l| l.is_up());
+            .is_some_and(|l| l.carries());
         if up && matches!(self.state, State::Active(_)) {
             self.send_advert(Claim::Release, cx);
         }
@@ -561,18 +566,23 @@ impl Router {
         if faults_now && matches!(self.state, State::Active(_)) {
             self.release(cx);
         }
-        // What a reload or an operator changed is no tracker's fall.
-        let tracked = self.base == (self.settings.priority, self.term);
-        let fell = facts.confirmed < self.confirmed && tracked;
-        self.base = (self.settings.priority, self.term);
+        // What a reload or an operator changed is no tracker's fall, and who bears one gives way.
+        let base = (self.settings.priority, self.term, facts.degraded.is_some());
+        let fell = facts.confirmed < self.confirmed && self.base == base;
+        let ours = (self.base.0, self.base.1) != (base.0, base.1);
+        self.base = base;
         self.confirmed = facts.confirmed;
         self.may_claim = facts.may_claim;
         (self.link, self.source, self.mtu) = (facts.link, facts.source, facts.mtu);
         self.standing = facts.standing;
         self.faults = facts.faults;
-        self.damping_moved(now, !tracked, faults_now);
         if moved {
             self.rebuild_template();
+        }
+        let was = std::mem::replace(&mut self.degraded, facts.degraded);
+        self.damping_moved(now, ours, faults_now);
+        if !faults_now {
+            self.bear(now, was, cx);
         }
         if old.priority != self.standing.priority {
             self.priority_moved(now, old, facts.by, cx);
@@ -677,7 +687,7 @@ impl Router {
         let find = |a: &VirtualAddress| find_link(links, &interface, a);
         let active = matches!(self.state, State::Active(_));
         let added = self.places.alter(
-            &self.settings,
+            Places::new(self.id, &self.settings),
             if active { Some(&find) } else { None },
             cx.others,
             cx.requests,
@@ -689,7 +699,7 @@ impl Router {
             (Some(_), None) | (None, Some(_)) => true,
         };
         // Who is leaving stays silent until somebody answers.
-        if active && on_wire && !self.is_leaving() {
+        if active && on_wire && !self.is_silent() {
             self.send_advert(Claim::Hold(self.standing.priority), cx);
         }
         let adver = self.settings.adver;
@@ -708,7 +718,7 @@ impl Router {
     /// The daemon stops, or the instance is gone from the configuration.
     pub(super) fn on_stop(&mut self, now: Instant, to: Phase, why: Why, cx: &mut Cx<'_>) {
         let from = self.phase();
-        self.break_off(Outcome::Done { successor: None }, cx);
+        self.end_leaving(cx);
         self.release(cx);
         if from == Phase::Active {
             self.stats.counters.release_master += 1;

@@ -39,7 +39,7 @@ fn answer(message: &[u8]) {
         Ok(Asked::Events(asked)) => {
             assert!((1..=1024).contains(&asked.limit), "a reply is bounded");
         }
-        Ok(Asked::Status | Asked::Neighbours | Asked::Act(_)) => {}
+        Ok(Asked::Status | Asked::Neighbours | Asked::Trackers | Asked::Act(_)) => {}
         Err(refusal) => refused(&refusal),
     }
 }
@@ -56,7 +56,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const CALLS: [&str; 6] = [
+    const CALLS: [&str; 7] = [
+        r#"{"method":"dev.mainstay.Control.SetTracker","parameters":{"name":"db","value":"up","for_s":5}}"#,
         r#"{"method":"dev.mainstay.Control.Events","parameters":{"since":7,"kinds":["a"],"age_s":1.5}}"#,
         r#"{"method":"dev.mainstay.Control.Drain","parameters":{"instance":"VI_1","for_s":60,"reason":"x"}}"#,
         r#"{"method":"dev.mainstay.Control.Takeover","parameters":{"all":true},"oneway":true}"#,

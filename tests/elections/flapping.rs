@@ -2,7 +2,9 @@
 
 use super::*;
 use mainstay::model::notice::What;
-use mainstay::model::settings::{DampingSettings, GroupSettings, NotifySettings, Window};
+use mainstay::model::settings::{
+    AllFailed, DampingSettings, GroupSettings, NotifySettings, Window,
+};
 
 /// Adverts every 100 ms, so that three seconds are enough to move.
 const ADVER: Duration = Duration::from_millis(100);
@@ -303,6 +305,45 @@ fn falls_and_faults_count_at_once_while_rises_are_held_back() {
     other(&mut world, Behaviour::PASSES);
     assert_eq!(priority(&world), 80, "the lowest since");
     kept_rules(&world);
+}
+
+#[test]
+fn who_gave_way_too_often_stays_at_the_lowest_priority_and_serves_if_nobody_else_does() {
+    let hold = |router: RouterMaker| router.with(|r| r.all_failed = AllFailed::Hold);
+    let run = |damping: bool| {
+        let mut a = hold(quick(150).track("chk", 0));
+        if damping {
+            a = damped(a, 60 * S);
+        }
+        let mut world = Scenario::new(1)
+            .host(host("a").router(a).check(check("chk"), Behaviour::PASSES))
+            .host(host("b").router(hold(quick(100))))
+            .world();
+        world.run_for(10 * S);
+        flaps(&mut world, 120 * S);
+        world.run_for(119 * S);
+        kept_rules(&world);
+        world
+    };
+    let often = moves(&run(false));
+    assert!(often >= 38, "undamped it moved {often} times");
+    let mut world = run(true);
+    assert!(moves(&world) <= 5, "{}", world.report("it moved too often"));
+    does(&mut world, Duration::ZERO, Behaviour::PASSES);
+    world.run_for(3 * S);
+    serves(&world, &[B], "A is held");
+    let view = world.view(A, "vi").expect("A runs");
+    assert_eq!((&*view.state, view.priority), ("BACKUP", 1));
+    assert!(view.damping.is_some_and(|d| d.held && !d.fault));
+    world.now_do(Event::Kill { host: B });
+    world.run_for(5 * S);
+    serves(&world, &[A], "nobody else does");
+    world.now_do(Event::Start { host: B });
+    world.run_for(5 * S);
+    serves(&world, &[B], "100 is more than 1");
+    world.run_for(300 * S);
+    serves(&world, &[A], "quiet again");
+    assert_eq!((began(&world), ended(&world)), (1, 1));
 }
 
 #[test]

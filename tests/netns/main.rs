@@ -9,9 +9,11 @@ mod support;
 mod control;
 mod demo;
 mod failures;
+mod feed;
 mod interop;
 mod kernel;
 mod last;
+mod links;
 mod notify;
 mod operate;
 mod programs;
@@ -37,6 +39,8 @@ fn main() -> ExitCode {
     tests.extend(why::tests());
     tests.extend(reload::tests());
     tests.extend(programs::tests());
+    tests.extend(links::tests());
+    tests.extend(feed::tests());
     tests.extend(last::tests());
     runner::run(tests, AT_ONCE, include_str!("../policy/skips"))
 }

@@ -189,6 +189,7 @@ const TIMES: &[&str] = &[
     "preempt_delay",
     "interval",
     "timeout",
+    "lease",
     "fork_delay",
     "half_life",
     "terminate_delay",
@@ -276,6 +277,10 @@ const TEXTS: &[&str] = &[
     "vip_mismatch",
     "track_handover",
     "script_unusable",
+    "all_failed",
+    "net_namespace",
+    "track_group",
+    "default_interface",
 ];
 
 #[cfg(test)]

@@ -408,8 +408,10 @@ const TABLE: &[Keyword] = &[
     // Ours.
     key(W::Global, "control_group", 1, 1, Acted),
     key(W::Global, "vip_restore_limit", 2, 2, Acted),
+    key(W::Global, "journal_keep", 1, 1, Acted),
     key(W::Global, "vip_mismatch", 1, 1, Acted),
     key(W::Global, "track_handover", 1, 1, Acted),
+    key(W::Global, "all_failed", 1, 1, Acted),
     // garp_group, track_group.
     key(W::GarpGroup, "garp_interval", 1, 1, AsBlock),
     key(W::GarpGroup, "gna_interval", 1, 1, AsBlock),
@@ -427,10 +429,17 @@ const TABLE: &[Keyword] = &[
     key(W::Script, "init_fail", 0, 0, Acted),
     // Ours.
     key(W::Script, "check", 1, MANY, Acted),
+    key(W::Script, "external", 0, 0, Acted),
+    key(W::Script, "lease", 1, 1, Acted),
     // track_file, vrrp_track_process, bfd_instance.
     key(W::TrackFile, "file", 1, 1, Acted),
     key(W::TrackFile, "weight", 1, 2, Acted),
     key(W::TrackFile, "init_file", 0, 2, Acted),
+    // Ours.
+    key(W::TrackFile, "external", 0, 0, Acted),
+    key(W::TrackFile, "lease", 1, 1, Acted),
+    key(W::TrackFile, "user", 1, 1, Acted),
+    // Theirs again.
     key(W::TrackProcess, "process", 1, MANY, Acted),
     key(W::TrackProcess, "param_match", 0, 1, Acted),
     key(W::TrackProcess, "full_command", 0, 0, Acted),
@@ -534,6 +543,7 @@ const TABLE: &[Keyword] = &[
     key(W::Instance, "lvs_sync_daemon_interface", 1, 1, Lvs),
     key(W::Instance, "vip_mismatch", 1, 1, Acted),
     key(W::Instance, "track_handover", 1, 1, Acted),
+    key(W::Instance, "all_failed", 1, 1, Acted),
     // authentication, auth_hmac.
     key(W::Auth, "auth_type", 1, 1, Acted),
     key(W::Auth, "auth_pass", 1, 1, Acted),

@@ -10,6 +10,7 @@
 //! stands. Nothing here knows a socket, an interface or a user; only [`source`] opens files.
 
 mod address;
+mod all_failed;
 mod aside;
 mod audit;
 mod block;
@@ -18,6 +19,7 @@ mod convert;
 pub mod diag;
 mod differences;
 mod expand;
+mod external;
 #[doc(hidden)]
 pub mod fuzz;
 mod global;
@@ -235,10 +237,12 @@ fn settings(nodes: &[Node], diags: &mut Diags) -> Settings {
     let mut placed = routers(nodes, &global, &mut trackers, diags);
     let user = global.script_user.as_ref();
     let groups = group::settle(nodes, &mut placed, &mut trackers, user, diags);
+    all_failed::agree(&groups, &mut placed, diags);
     let interface = global.default_interface.as_deref();
     let statics = statics::settle(nodes, interface, &mut placed, diags);
     links.limit(&placed, diags);
     trackers.note_unused(diags);
+    external::one_name_each(nodes, &mut trackers, diags);
     differences::note(nodes, &placed, diags);
     note_script_security(nodes, &global, diags);
     Settings {
@@ -254,7 +258,7 @@ fn settings(nodes: &[Node], diags: &mut Diags) -> Settings {
             .into_iter()
             .map(|check| {
                 let mut settings = check.settings;
-                if settings.command.user.is_none() {
+                if settings.command.user.is_none() && settings.external.is_none() {
                     settings.command.user.clone_from(&global.script_user);
                 }
                 Arc::new(settings)

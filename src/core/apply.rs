@@ -25,6 +25,7 @@ impl Engine {
         let old_checks = std::mem::take(&mut self.check_order);
         let old_settings = std::mem::replace(&mut self.settings, new.clone());
         self.apply_checks(now, &plan.checks, &old_checks, &new, out);
+        self.relate_reports(&old_settings, &new);
 
         for name in self.links.take(now, &new) {
             self.mark_interface(&name);
@@ -83,6 +84,7 @@ impl Engine {
                     | Action::StartRun { .. }
                     | Action::StopRun { .. }
                     | Action::Ordered { .. }
+                    | Action::Fed { .. }
                     | Action::Notify(_)
                     | Action::Tell(_)
                     | Action::Dispose(_) => None,

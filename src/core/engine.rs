@@ -1,6 +1,7 @@
 //! The engine: one door in, one list out, one question.
 
 use crate::core::action::{Action, Actions, Change};
+use crate::core::feed::Reports;
 use crate::core::group::Group;
 use crate::core::input::Input;
 use crate::core::link::Links;
@@ -78,6 +79,8 @@ pub struct Engine {
     pub(super) file_values: HashMap<Arc<str>, i32>,
     /// Whether tracked processes have their quorum, by name.
     pub(super) process_quorums: HashMap<Arc<str>, bool>,
+    /// What other programs reported of external trackers.
+    pub(super) reports: Reports,
     pub(super) statics: Statics,
 }
 
@@ -116,6 +119,7 @@ impl Engine {
             groups: Vec::new(),
             file_values: HashMap::new(),
             process_quorums: HashMap::new(),
+            reports: Reports::default(),
             statics: Statics::default(),
         };
         let plan = diff(&engine.settings, settings);
@@ -167,6 +171,7 @@ impl Engine {
                 }
             }
             Input::Tracked(seen) => self.see_tracked(now, seen),
+            Input::Feed(feed) => self.feed(now, &feed, out),
             Input::Order(order) => {
                 if self.begun {
                     self.order(now, &order, out);
@@ -185,10 +190,11 @@ impl Engine {
         self.deadline = self.earliest();
     }
 
-    /// The end of the start's delay and every timer, whichever comes first.
+    /// The end of the start's delay, of a lease, and every timer, whichever comes first.
     fn earliest(&mut self) -> Option<Instant> {
         let timer = self.timers.earliest();
-        self.opens_at.into_iter().chain(timer).min()
+        let others = [self.opens_at, self.reports.lease_at];
+        others.into_iter().flatten().chain(timer).min()
     }
 
     /// When to call [`Engine::handle`] with [`Input::Tick`] at the latest. Ask after every call.
@@ -310,6 +316,7 @@ impl Engine {
             }
         }
         self.due = due;
+        self.end_leases(now, out);
         self.links.end_pass();
     }
 
@@ -574,7 +581,7 @@ impl Engine {
         self.edge_of.clone()
     }
 
-    fn see_tracked(&mut self, now: Instant, seen: TrackedSeen) {
+    pub(super) fn see_tracked(&mut self, now: Instant, seen: TrackedSeen) {
         let name = match seen {
             TrackedSeen::Link { interface, up } => {
                 if self.links.beat(now, &interface, up) {
@@ -626,7 +633,7 @@ impl Engine {
         }
     }
 
-    fn mark_edge(&mut self, check: CheckId, edge: Option<Edge>) {
+    pub(super) fn mark_edge(&mut self, check: CheckId, edge: Option<Edge>) {
         if edge.is_none() {
             return;
         }
@@ -653,12 +660,17 @@ impl Engine {
                 continue;
             };
             let mut facts = self.facts(router);
-            let own = (!facts.faults.is_empty(), facts.held);
+            let own = (
+                !facts.faults.is_empty(),
+                facts.held,
+                facts.degraded.is_some(),
+            );
             let grouped = router.group.is_some();
             if grouped {
-                let moved = (router.own_fault, router.own_held) != own;
+                let before = (router.own_fault, router.own_held, router.own_degraded);
+                let moved = before != own;
                 if let Some(Some(router)) = self.routers.get_mut(id.0 as usize) {
-                    (router.own_fault, router.own_held) = own;
+                    (router.own_fault, router.own_held, router.own_degraded) = own;
                 }
                 if moved {
                     let siblings = self.siblings(id);

@@ -7,9 +7,11 @@
 pub mod action;
 mod apply;
 mod debounce;
+mod degraded;
 pub mod election;
 pub mod engine;
 mod facts;
+mod feed;
 pub mod fold;
 mod garp;
 mod group;

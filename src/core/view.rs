@@ -32,6 +32,7 @@ impl Engine {
                 .iter()
                 .filter_map(|id| self.check_view(now, *id)),
         );
+        into.externals = self.external_views(now);
         into.interfaces.clear();
         let mut names: Vec<_> = self.by_interface.keys().collect();
         names.sort();
@@ -94,6 +95,7 @@ impl Engine {
             peers: r.peers.views(now),
             what_if: self.what_if(now, r),
             intent: None,
+            degraded: r.degraded_view(),
             counters: r.stats.view(),
         }
     }

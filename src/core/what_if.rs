@@ -1,10 +1,12 @@
 //! Who would serve if one tracked thing failed: the same fold and the same election, asked ahead.
 
 use crate::core::action::{Action, Actions};
+use crate::core::degraded::{holds, lowest};
 use crate::core::election::{Rank, rank};
 use crate::core::engine::Engine;
 use crate::core::fold::{Pull, Standing, effective, pull, pull_of, pull_of_value};
 use crate::core::router::{Router, State, Term};
+use crate::core::tracker::NOBODY_YET;
 use crate::model::ids::RouterId;
 use crate::model::notice::{Notice, What};
 use crate::model::priority::Priority;
@@ -30,6 +32,13 @@ struct Item {
     failed: Option<Pull>,
 }
 
+impl Item {
+    /// Whether it tells of a service, and not of a link.
+    fn is_own(&self) -> bool {
+        self.kind != "interface"
+    }
+}
+
 impl Engine {
     /// What it tracks, for a picture.
     pub(super) fn track_views(&self, now: Instant, r: &Router) -> Vec<TrackView> {
@@ -44,7 +53,8 @@ impl Engine {
                 Pull::Points(points) => i16::try_from(points).unwrap_or(0),
                 Pull::Nothing | Pull::Fault => 0,
             },
-            fault: item.is == Pull::Fault,
+            fault: item.is == Pull::Fault && r.degraded.is_none(),
+            degrades: item.is == Pull::Fault && r.degraded.is_some(),
         };
         self.items(now, r).into_iter().map(view).collect()
     }
@@ -61,7 +71,14 @@ impl Engine {
                     .iter()
                     .enumerate()
                     .map(|(other, i)| if other == at { failed } else { i.is });
-                let standing = in_force(r, effective(r.settings.priority, pulls));
+                let pulls: Vec<(Pull, bool)> = pulls.zip(items.iter().map(Item::is_own)).collect();
+                let sum = effective(r.settings.priority, pulls.iter().map(|(pull, _)| *pull));
+                let mut standing = in_force(r, sum);
+                // `all_failed hold` bears what a service of this router does, and nothing else.
+                let unbearable = |(pull, own): &(Pull, bool)| *pull == Pull::Fault && !own;
+                if standing.fault && holds(&r.settings) && !pulls.iter().any(unbearable) {
+                    (standing.fault, standing.priority) = (false, lowest());
+                }
                 let failing = item.is == failed;
                 Some(self.outcome(now, r, &item.name, item.kind, failing, standing))
             })
@@ -220,7 +237,10 @@ impl Engine {
                 weight: t.weight,
                 reverse: t.reverse,
                 state: value.map_or_else(|| "pending".to_owned(), ToString::to_string),
-                counter: String::new(),
+                counter: match value {
+                    None if self.reports.awaits(&t.name) => NOBODY_YET.to_owned(),
+                    Some(_) | None => String::new(),
+                },
                 is: value.map_or(Pull::Nothing, |v| pull_of_value(t.weight, t.reverse, *v)),
                 // Any number may stand in it; only at weight 0 is failing one thing.
                 failed: (t.weight == 0).then_some(Pull::Fault),

@@ -1,7 +1,7 @@
 //! `mainstay explain`: how a priority comes about, and who would serve if something failed.
 
 use crate::ctl::overview::turning;
-use crate::ctl::render::{INDENT, Look, length, paint, state_colour, table, term};
+use crate::ctl::render::{INDENT, Look, effect, length, paint, state_colour, table, term};
 use crate::model::view::{AddressView, RouterView, Snapshot, WhatIf};
 use std::fmt::Write;
 
@@ -21,6 +21,9 @@ pub fn explain(instance: &RouterView, snapshot: &Snapshot, look: Look) -> String
     );
     for fault in &instance.faults {
         let _ = writeln!(text, "{INDENT}cannot run: {fault}");
+    }
+    if let Some(degraded) = &instance.degraded {
+        let _ = writeln!(text, "{INDENT}{degraded}");
     }
     for link in &snapshot.interfaces {
         let carries = |address: &AddressView| address.interface == link.name;
@@ -99,9 +102,9 @@ fn sum(instance: &RouterView, snapshot: &Snapshot, look: Look) -> String {
             track.state.clone(),
             track.counter.clone(),
             format!("{}{reverse}", track.weight),
-            match (track.fault, track.adds) {
-                (true, _) => "FAULT".to_owned(),
-                (false, adds) => format!("{adds:+}"),
+            match effect(track) {
+                Some(effect) => effect.to_owned(),
+                None => format!("{:+}", track.adds),
             },
         ]);
     }
@@ -136,6 +139,9 @@ fn sum(instance: &RouterView, snapshot: &Snapshot, look: Look) -> String {
 
 fn in_force(instance: &RouterView) -> String {
     let priority = instance.priority;
+    if instance.degraded.is_some() {
+        return format!("{priority} (all_failed hold: it serves only if nobody else does)");
+    }
     if let Some(intent) = &instance.intent {
         return format!("{priority} ({})", term(intent));
     }

@@ -1,9 +1,9 @@
 //! Everything at a glance: what `mainstay status` prints.
 
-use crate::ctl::explain;
 use crate::ctl::render::{
     Look, YELLOW, cause, last_run, length, paint, printable, priority, table, term,
 };
+use crate::ctl::{explain, external};
 use crate::model::view::{LinkView, PeerView, RouterView, Snapshot, TrackView};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -153,6 +153,9 @@ fn worries(snapshot: &Snapshot) -> Vec<String> {
         for fault in &instance.faults {
             worries.push(format!("{} cannot run: {fault}", instance.name));
         }
+        if let Some(degraded) = &instance.degraded {
+            worries.push(format!("{}: {degraded}", instance.name));
+        }
         for address in &instance.addresses {
             if instance.is_active() && !address.installed {
                 worries.push(format!(
@@ -171,6 +174,7 @@ fn worries(snapshot: &Snapshot) -> Vec<String> {
             ));
         }
     }
+    worries.extend(external::waiting(snapshot));
     for one in snapshot.statics.iter().filter(|one| !one.installed) {
         worries.push(format!(
             "static address {} is not on {}",

@@ -8,6 +8,7 @@ use crate::daemon::RunOptions;
 use crate::daemon::bridge::{ServiceEnd, ToEngine, ToService};
 use crate::daemon::chronicle::{self, Chronicle};
 use crate::daemon::desk::{Ask, Desk, ReplyTo};
+use crate::daemon::feeds::Feeds;
 use crate::daemon::intents::Intents;
 use crate::daemon::linkbeat::Linkbeats;
 use crate::daemon::orders::Orders;
@@ -70,6 +71,7 @@ pub(super) struct Service {
     pub(super) chronicle: Chronicle,
     pub(super) intents: Intents,
     pub(super) orders: Orders,
+    pub(super) feeds: Feeds,
     pub(super) reloading: VecDeque<Reloading>,
     /// Warnings of this run that no reload takes away, for `status`.
     pub(super) standing: Vec<String>,
@@ -187,6 +189,7 @@ impl Service {
                 self.ask_runner(request);
             }
             ToService::Ordered { id, outcome } => self.ordered(id, &outcome),
+            ToService::Fed { id, outcome } => self.fed(id, outcome),
             ToService::Dispose(plan) => self.reloaded(plan),
             ToService::Snapshot(mut snapshot, reply) => {
                 snapshot.warnings.clone_from(&self.warnings);
@@ -347,6 +350,7 @@ impl Service {
             return;
         }
         self.stopping = true;
+        self.stop_feeds();
         self.notify.begin_stop(clock::now());
         self.say(Level::Info, format!("stopping ({by})"));
         let event = Event::new("stop", &format!("stopping ({by})"));
@@ -368,6 +372,7 @@ impl Service {
                 reply,
             } => self.reload(dry_run, &states, by, Some(reply)),
             Ask::Order(order) => self.take_order(order),
+            Ask::Feed(feed) => self.take_feed(feed),
             Ask::Log {
                 level,
                 for_s,
@@ -382,6 +387,7 @@ impl Service {
         let now = clock::now();
         self.log.settle(now);
         self.keep_orders();
+        self.watch_feeds();
         self.poll_links();
         if self.log_level_until.is_some_and(|until| now >= until) {
             self.log_level_until = None;

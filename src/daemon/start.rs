@@ -6,6 +6,7 @@ use crate::daemon::bridge::bridge;
 use crate::daemon::chronicle::Chronicle;
 use crate::daemon::config::{self, Config};
 use crate::daemon::engine_thread::{self, Birth};
+use crate::daemon::feeds::Feeds;
 use crate::daemon::intents::Intents;
 use crate::daemon::linkbeat::Linkbeats;
 use crate::daemon::neighbours::{self, Neighbours};
@@ -16,7 +17,7 @@ use crate::model::event::Event;
 use crate::model::ids::LinkId;
 use crate::model::notice::Level;
 use crate::model::time::Instant;
-use crate::obs::journal::{self, Journal};
+use crate::obs::journal::Journal;
 use crate::obs::log::Log;
 use crate::os::hands::Hands;
 use crate::os::ledger::{self, Entry, Ledger};
@@ -191,8 +192,11 @@ async fn serve(
         claimed,
         left,
     };
-    let (events, remarks) = Journal::open(&options.state_dir, journal::KEEP);
+    let (events, remarks) =
+        Journal::open(&options.state_dir, settings.global.journal_keep.0 as usize);
     let (intents, damaged) = Intents::open(&options.state_dir);
+    let (feeds, lost) = Feeds::open(&options.state_dir);
+    let damaged: Vec<String> = damaged.into_iter().chain(lost).collect();
     let chronicle = Chronicle::new(events);
     // Where there is no connector, all processes are looked at from time to time.
     let watchers = Watchers::start(&settings, connector);
@@ -216,6 +220,7 @@ async fn serve(
         chronicle,
         intents,
         orders: Orders::default(),
+        feeds,
         reloading: VecDeque::new(),
         log_level_until: None,
         standing: Vec::new(),
@@ -254,6 +259,7 @@ async fn serve(
         service.say(Level::Warn, warning);
     }
     service.tell_tracked();
+    service.resume_feeds();
     service.poll_links();
     rt::trim();
     // Its stack is touched and locked: as large as it needs to be and no larger.

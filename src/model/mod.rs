@@ -5,6 +5,7 @@
 
 pub mod addr;
 pub mod event;
+pub mod feed;
 pub mod ids;
 pub mod links;
 pub mod notice;

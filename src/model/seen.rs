@@ -94,6 +94,29 @@ pub enum Verdict {
     NotStarted(i32),
     /// Our own trouble (runner lost, EAGAIN): no result at all.
     Lost,
+    /// Another program reported it (`external`).
+    Reported {
+        /// As up.
+        up: bool,
+    },
+    /// Nobody reported in time: the lease ran out (`external`).
+    LeaseOver,
+}
+
+impl Verdict {
+    /// Whether it speaks for the service; [`Verdict::Lost`] speaks for nothing.
+    pub const fn is_success(self) -> bool {
+        match self {
+            Self::Pass | Self::Reported { up: true } => true,
+            Self::Fail(_)
+            | Self::Signalled(_)
+            | Self::TimedOut
+            | Self::NotStarted(_)
+            | Self::Lost
+            | Self::Reported { up: false }
+            | Self::LeaseOver => false,
+        }
+    }
 }
 
 impl fmt::Display for Verdict {
@@ -111,6 +134,9 @@ impl fmt::Display for Verdict {
                 )
             }
             Self::Lost => f.write_str("has no result (lost by the runner)"),
+            Self::Reported { up: true } => f.write_str("was reported up"),
+            Self::Reported { up: false } => f.write_str("was reported down"),
+            Self::LeaseOver => f.write_str("was not reported in time (its lease ran out)"),
         }
     }
 }

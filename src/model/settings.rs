@@ -75,6 +75,18 @@ pub struct FileSettings {
     pub init: Option<i32>,
     /// `init_file ... overwrite`: also if there is one.
     pub overwrite: bool,
+    /// `external`: the number is reported, there is no file.
+    #[serde(default)]
+    pub external: Option<ExternalSettings>,
+}
+
+/// A tracker that other programs feed (`external`).
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ExternalSettings {
+    /// `lease`: how long a report counts that says nothing of it.
+    pub lease: Option<Duration>,
+    /// `user`: who may report, besides root.
+    pub user: Option<Arc<str>>,
 }
 
 /// One `vrrp_track_process`.
@@ -139,6 +151,13 @@ pub struct LinkTrackSettings {
     pub reverse: bool,
 }
 
+impl LinkTrackSettings {
+    /// `weight 0 reverse`: a fault while the interface is up.
+    pub fn is_fault_when_up(&self) -> bool {
+        self.weight == Weight::FAULT && self.reverse
+    }
+}
+
 /// Tracking of a file or a process by name (`track_file`, `track_process`).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct NamedTrackSettings {
@@ -172,10 +191,23 @@ pub struct GlobalSettings {
     pub script_security: bool,
     /// `control_group`: who may read from the control socket.
     pub control_group: Option<Arc<str>>,
+    /// `journal_keep`: events kept in the journal.
+    #[serde(default)]
+    pub journal_keep: JournalKeep,
     /// `vip_restore_limit`: so many restored addresses in so long, then fault.
     pub restore_limit: RestoreLimit,
     /// How the engine thread asks to be scheduled.
     pub process: ProcessSettings,
+}
+
+/// How many events the journal keeps, in memory and in its file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct JournalKeep(pub u32);
+
+impl Default for JournalKeep {
+    fn default() -> Self {
+        Self(1024)
+    }
 }
 
 /// How often a removed address is put back before the router gives up.
@@ -216,11 +248,14 @@ pub struct ProcessSettings {
 pub struct CheckSettings {
     /// Its name.
     pub name: Arc<str>,
-    /// What is run; of a probe, the words that describe it.
+    /// What is run; of a probe, the words that describe it; of what is fed, the word `external`.
     pub command: Command,
     /// `check`: what is looked at instead, without a program.
     #[serde(default)]
     pub probe: Option<Probe>,
+    /// `external`: results are reported, nothing is run.
+    #[serde(default)]
+    pub external: Option<ExternalSettings>,
     /// Start to start.
     pub interval: Duration,
     /// A run that lasts longer has failed.
@@ -381,6 +416,9 @@ pub struct RouterSettings {
     /// `track_handover`.
     #[serde(default)]
     pub handover: Handover,
+    /// `all_failed`.
+    #[serde(default)]
+    pub all_failed: AllFailed,
     /// Programs told of its transitions.
     pub notify: NotifySettings,
 }
@@ -395,6 +433,16 @@ pub enum Handover {
     Always,
     /// Never: the plain protocol.
     Off,
+}
+
+/// What becomes of an instance whose trackers of weight 0 fail (`all_failed`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum AllFailed {
+    /// It is in FAULT, and if all are, nobody serves.
+    #[default]
+    Release,
+    /// It gives way, and serves on only if nobody else takes over.
+    Hold,
 }
 
 /// How adverts travel.

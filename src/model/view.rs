@@ -22,6 +22,9 @@ pub struct Snapshot {
     pub groups: Vec<GroupView>,
     /// Track scripts in the order of the file.
     pub scripts: Vec<CheckView>,
+    /// Trackers that other programs feed, scripts before numbers, in the order of the file.
+    #[serde(default)]
+    pub externals: Vec<ExternalView>,
     /// Interfaces in use.
     pub interfaces: Vec<LinkView>,
     /// Addresses that are there whoever is MASTER.
@@ -85,6 +88,9 @@ pub struct RouterView {
     /// What an operator asked of it, if that is in force.
     #[serde(default)]
     pub intent: Option<IntentView>,
+    /// What its trackers' failure comes to under `all_failed hold`, in a sentence; `None` if none failed.
+    #[serde(default)]
+    pub degraded: Option<String>,
     /// Counters.
     pub counters: Counters,
 }
@@ -165,6 +171,9 @@ pub struct TrackView {
     pub adds: i16,
     /// Whether it holds the router in FAULT.
     pub fault: bool,
+    /// Whether it has failed and is borne with priority 1 (`all_failed hold`).
+    #[serde(default)]
+    pub degrades: bool,
 }
 
 /// Another router for the same VRID.
@@ -224,6 +233,35 @@ pub struct CheckView {
     pub stderr: String,
     /// Why it cannot be used.
     pub unusable: Option<Arc<str>>,
+}
+
+/// One tracker that other programs feed (`external`).
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ExternalView {
+    /// Name.
+    pub name: Arc<str>,
+    /// `script` or `file`.
+    pub kind: String,
+    /// The last report: `up`, `down` or a number; `None` if nobody has made one.
+    pub value: Option<String>,
+    /// What it counts as: `pending`, `up`, `down` or a number.
+    pub state: String,
+    /// Credit or progress of a script: `up 3/5`.
+    pub counter: String,
+    /// The user who made the last report.
+    pub uid: Option<u32>,
+    /// Seconds since then.
+    pub ago_s: Option<f64>,
+    /// Seconds until its lease ends; `None` if it has none, or none any more.
+    pub left_s: Option<f64>,
+    /// Its lease ran out.
+    pub lease_over: bool,
+    /// Seconds that a report counts which does not say for how long.
+    pub lease_s: Option<f64>,
+    /// Who may report, besides root.
+    pub user: Option<Arc<str>>,
+    /// Whether an instance tracks it.
+    pub used: bool,
 }
 
 /// One interface.

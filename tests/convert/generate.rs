@@ -144,6 +144,7 @@ fn global() -> impl Strategy<Value = GlobalSettings> {
             micros(4_294_000_000),
             micros(4_294_000_000),
             micros(4_294_000_000),
+            (16u32..=1_000_000).prop_map(JournalKeep),
         ),
         (any::<bool>(), any::<bool>()),
         limit,
@@ -161,6 +162,7 @@ fn global() -> impl Strategy<Value = GlobalSettings> {
                     log_unknown_vrids: flags.0,
                     script_security: flags.1,
                     control_group: group.map(Arc::from),
+                    journal_keep: times.3,
                     restore_limit,
                     process,
                 }
@@ -251,13 +253,24 @@ fn check() -> impl Strategy<Value = CheckSettings> {
         (millis(), of(millis())),
         (weight(), any::<bool>()),
         (1u32..=5, 1u32..=i32::MAX.unsigned_abs(), any::<bool>()),
+        weighted(0.2, external()),
     )
         .prop_map(
-            |(name, (command, probe), (interval, timeout), (weight, reverse), counts)| {
+            |(name, (command, probe), (interval, timeout), (weight, reverse), counts, fed)| {
+                let plain = Command {
+                    argv: vec!["external".into()],
+                    user: None,
+                };
+                let second = Duration::from_secs(1);
+                let (command, probe, interval, timeout) = match fed {
+                    Some(_) => (plain, None, second, None),
+                    None => (command, probe, interval, timeout),
+                };
                 CheckSettings {
                     name,
                     command,
                     probe,
+                    external: fed,
                     interval,
                     timeout: timeout.unwrap_or(interval),
                     weight,
@@ -271,21 +284,34 @@ fn check() -> impl Strategy<Value = CheckSettings> {
         )
 }
 
+fn external() -> impl Strategy<Value = ExternalSettings> {
+    let lease = (1u64..=4_294_000).prop_map(Duration::from_millis);
+    (of(lease), of("[a-z][a-z0-9-]{0,6}")).prop_map(|(lease, user)| ExternalSettings {
+        lease,
+        user: user.map(Arc::from),
+    })
+}
+
 fn file() -> impl Strategy<Value = FileSettings> {
     (
         name(),
         "/[a-z /#]{1,10}[a-z]",
         (-254i16..=254, any::<bool>()),
         (of(-9i32..1000), any::<bool>()),
+        weighted(0.2, external()),
     )
         .prop_map(
-            |(name, path, (weight, reverse), (init, overwrite))| FileSettings {
-                name,
-                path: path.into(),
-                weight,
-                reverse,
-                init,
-                overwrite: overwrite && init.is_some(),
+            |(name, path, (weight, reverse), (init, overwrite), external)| {
+                let read = external.is_none();
+                FileSettings {
+                    name,
+                    path: if read { path } else { String::new() }.into(),
+                    weight,
+                    reverse,
+                    init: init.filter(|_| read),
+                    overwrite: overwrite && init.is_some() && read,
+                    external,
+                }
             },
         )
 }
@@ -461,7 +487,7 @@ fn router() -> impl Strategy<Value = Raw> {
                 1u8..=100,
             ),
             (vec(address(family), 0..4), vec(excluded, 0..3)),
-            any::<[bool; 10]>(),
+            any::<[bool; 11]>(),
             garp(),
             [choice(), choice(), choice(), choice()],
             (
@@ -545,6 +571,11 @@ fn router() -> impl Strategy<Value = Raw> {
                         track_processes: Vec::new(),
                         track_sessions: Vec::new(),
                         handover: if strict { Handover::Off } else { rest.1 },
+                        all_failed: if flags[10] && !priority.is_owner() {
+                            AllFailed::Hold
+                        } else {
+                            AllFailed::Release
+                        },
                         notify: rest.0,
                     };
                     Raw { router, choices }
@@ -710,6 +741,11 @@ pub(crate) fn settings() -> impl Strategy<Value = Settings> {
                 if !acted(Within::Root, "vrrp_track_process") {
                     processes.clear();
                 }
+                // What can be set has one name.
+                files.retain(|f| {
+                    let named = |c: &Arc<CheckSettings>| c.external.is_some() && c.name == f.name;
+                    f.external.is_none() || !checks.iter().any(named)
+                });
                 let mut routers = Vec::new();
                 for (
                     vrid,
@@ -806,6 +842,9 @@ fn alike(routers: &mut [Arc<RouterSettings>], model: Option<Index>) {
         router.drop_mismatch = model.drop_mismatch;
         router.check_unicast_src = model.check_unicast_src;
         router.garp = model.garp;
+        if !router.priority.is_owner() {
+            router.all_failed = model.all_failed;
+        }
         if router.strict {
             router.garp.lower_repeat = 0;
         } else {
@@ -828,11 +867,12 @@ fn grouped(
             .into_iter()
             .filter(|at| *at < routers.len() && !taken.contains(at))
             .collect();
-        // Members that want to start differently all start as backups.
-        let first = members.first().map(|at| routers[*at].start_active);
+        // Members that want to start differently all start as backups, and all_failed must agree.
+        let like = |at: usize| (routers[at].start_active, routers[at].all_failed);
+        let first = members.first().map(|at| like(*at));
         let members: Vec<usize> = members
             .into_iter()
-            .filter(|at| Some(routers[*at].start_active) == first)
+            .filter(|at| Some(like(*at)) == first)
             .collect();
         if members.is_empty() {
             continue;
@@ -850,7 +890,10 @@ fn grouped(
 /// One user for all programs.
 fn everybodys(settings: &mut Settings, user: &RunAs) {
     for check in &mut settings.checks {
-        Arc::make_mut(check).command.user = Some(user.clone());
+        // Who may report runs nothing.
+        if check.external.is_none() {
+            Arc::make_mut(check).command.user = Some(user.clone());
+        }
     }
     let set = |notify: &mut NotifySettings| {
         for command in [

@@ -9,8 +9,8 @@ use crate::model::addr::VirtualAddress;
 use crate::model::ids::{Family, Version};
 use crate::model::priority::{Priority, Weight};
 use crate::model::settings::{
-    AuthSettings, GarpSettings, Handover, LinkTrackSettings, NamedTrackSettings, RouterSettings,
-    Settings, TransportSettings,
+    AllFailed, AuthSettings, GarpSettings, Handover, LinkTrackSettings, RouterSettings, Settings,
+    TransportSettings,
 };
 use std::net::IpAddr;
 use std::time::Duration;
@@ -75,6 +75,9 @@ fn protocol(router: &RouterSettings, defaults: &Defaults, lines: &mut Lines) {
     }
     let needless = router.strict || router.handover == defaults.handover;
     lines.one("track_handover", handover(router.handover), needless);
+    // An owner always releases.
+    let needless = router.priority.is_owner() || router.all_failed == defaults.all_failed;
+    lines.one("all_failed", all_failed(router.all_failed), needless);
     lines.flag("dont_track_primary", router.dont_track_primary);
     if let AuthSettings::Password(octets) = router.auth {
         let end = octets.iter().rposition(|b| *b != 0).map_or(0, |at| at + 1);
@@ -92,6 +95,14 @@ pub(super) fn handover(when: Handover) -> &'static str {
         Handover::Confirmed => "confirmed",
         Handover::Always => "always",
         Handover::Off => "off",
+    }
+}
+
+/// `all_failed`'s words.
+pub(super) fn all_failed(what: AllFailed) -> &'static str {
+    match what {
+        AllFailed::Release => "release",
+        AllFailed::Hold => "hold",
     }
 }
 
@@ -232,26 +243,26 @@ fn tracks(router: &RouterSettings, settings: &Settings, lines: &mut Lines) {
         let check = settings.checks.iter().find(|c| c.name == t.check);
         let default = check.map(|c| (c.weight.get(), c.reverse));
         Item {
-            ours: check.is_some_and(|c| c.probe.is_some()),
+            ours: check.is_some_and(|c| c.probe.is_some() || c.external.is_some()),
             ..Item::entry(entry(&t.check, (t.weight.get(), t.reverse), default))
         }
     });
     lines.entries("track_script", scripts.collect());
-    let named = |list: &[NamedTrackSettings], default: &dyn Fn(&str) -> Option<(i16, bool)>| {
-        list.iter()
-            .map(|t| entry(&t.name, (t.weight, t.reverse), default(&t.name)))
-            .collect()
-    };
-    let file = |name: &str| {
-        let found = settings.files.iter().find(|f| &*f.name == name);
-        found.map(|f| (f.weight, f.reverse))
-    };
-    lines.list("track_file", named(&router.track_files, &file));
-    let process = |name: &str| {
-        let found = settings.processes.iter().find(|p| &*p.name == name);
-        found.map(|p| (p.weight, p.reverse))
-    };
-    lines.list("track_process", named(&router.track_processes, &process));
+    let files = router.track_files.iter().map(|t| {
+        let file = settings.files.iter().find(|f| f.name == t.name);
+        let default = file.map(|f| (f.weight, f.reverse));
+        Item {
+            ours: file.is_some_and(|f| f.external.is_some()),
+            ..Item::entry(entry(&t.name, (t.weight, t.reverse), default))
+        }
+    });
+    lines.entries("track_file", files.collect());
+    let processes = router.track_processes.iter().map(|t| {
+        let process = settings.processes.iter().find(|p| p.name == t.name);
+        let default = process.map(|p| (p.weight, p.reverse));
+        entry(&t.name, (t.weight, t.reverse), default)
+    });
+    lines.list("track_process", processes.collect());
 }
 
 /// `NAME [weight N [reverse|noreverse]]`, no more than differs from the definition.

@@ -609,7 +609,9 @@ fn notification_of(name: &str, phase: Phase, notify: NotifySettings) -> Notifica
         track_links: Vec::new(),
         track_files: Vec::new(),
         track_processes: Vec::new(),
+        track_sessions: Vec::new(),
         handover: mainstay::model::settings::Handover::default(),
+        all_failed: mainstay::model::settings::AllFailed::default(),
         notify,
     };
     Notification {

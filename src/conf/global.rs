@@ -1,5 +1,6 @@
 //! `global_defs`: what concerns the program, and what instances take over where they say nothing.
 
+use super::all_failed;
 use super::block::Node;
 use super::diag::{Diagnostic, Diags};
 use super::keywords::{self, Within};
@@ -8,7 +9,7 @@ use super::script::run_as;
 use super::value::{self, Junk};
 use crate::model::ids::Version;
 use crate::model::settings::{
-    GarpSettings, GlobalSettings, Handover, JournalKeep, RestoreLimit, RunAs,
+    AllFailed, GarpSettings, GlobalSettings, Handover, JournalKeep, RestoreLimit, RunAs,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -51,8 +52,12 @@ pub(super) struct Global {
     pub(super) drop_mismatch: bool,
     /// `track_handover`.
     pub(super) handover: Handover,
+    /// `all_failed`.
+    pub(super) all_failed: AllFailed,
     /// `script_user`.
     pub(super) script_user: Option<RunAs>,
+    /// `default_interface`: where static addresses belong that name none.
+    pub(super) default_interface: Option<Box<str>>,
 }
 
 /// Announcement settings, each only if given.
@@ -201,7 +206,9 @@ impl Default for Global {
             checksum_as_v2: false,
             drop_mismatch: false,
             handover: Handover::default(),
+            all_failed: AllFailed::default(),
             script_user: None,
+            default_interface: None,
         }
     }
 }
@@ -232,6 +239,11 @@ impl Global {
         match name {
             "router_id" => settings.router_id = Some(arg.text.clone().into()),
             "control_group" => settings.control_group = Some(arg.text.clone().into()),
+            "default_interface" => {
+                if value::interface(arg, diags) {
+                    self.default_interface = Some(arg.text.clone());
+                }
+            }
             "vrrp_version" => self.version = version(word, arg, diags).unwrap_or(self.version),
             "vrrp_down_timer_adverts" => {
                 if let Some(n) = down_adverts(word, arg, diags) {
@@ -270,6 +282,9 @@ impl Global {
                 if let Some(n) = kept.and_then(|n| u32::try_from(n).ok()) {
                     settings.journal_keep = JournalKeep(n);
                 }
+            }
+            "all_failed" => {
+                self.all_failed = all_failed::read(arg, diags).unwrap_or(self.all_failed)
             }
             "vip_restore_limit" => self.restore_limit(word, args, diags),
             "vrrp_mcast_group4" | "vrrp_mcast_group6" => group(word, arg, diags),

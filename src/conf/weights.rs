@@ -5,7 +5,8 @@ use super::diag::{Diagnostic, Diags};
 use super::source::Span;
 use super::track::{Entry, Lists, Resolved};
 use crate::model::priority::Weight;
-use crate::model::settings::RouterSettings;
+use crate::model::settings::{LinkTrackSettings, RouterSettings};
+use std::sync::Arc;
 
 /// A settled instance, and where things stand.
 pub(super) struct Placed {
@@ -213,6 +214,11 @@ pub(super) fn join(router: &mut Placed, group: &Shared<'_>, diags: &mut Diags) {
             }
         }
     }
+    for session in &group.tracked.sessions {
+        if !settings.track_sessions.contains(session) {
+            settings.track_sessions.push(session.clone());
+        }
+    }
     join_links(router, group, diags);
 }
 
@@ -256,6 +262,29 @@ fn join_links(router: &mut Placed, group: &Shared<'_>, diags: &mut Diags) {
             None => settings.track_links.push(track.clone()),
         }
     }
+}
+
+/// Tracks an interface without weight, unless it is anyway; the weight it had, if that goes.
+pub(super) fn track_without_weight(
+    settings: &mut RouterSettings,
+    interface: &Arc<str>,
+) -> Option<Weight> {
+    let own = settings.interface == *interface && !settings.dont_track_primary;
+    if own || carries(settings, interface) {
+        return None;
+    }
+    let plain = LinkTrackSettings {
+        interface: interface.clone(),
+        weight: Weight::FAULT,
+        reverse: false,
+    };
+    let links = &mut settings.track_links;
+    let Some(listed) = links.iter_mut().find(|t| t.interface == *interface) else {
+        links.push(plain);
+        return None;
+    };
+    let before = std::mem::replace(listed, plain);
+    (before.weight != Weight::FAULT).then_some(before.weight)
 }
 
 /// Whether addresses are on an interface, which is tracked for that.

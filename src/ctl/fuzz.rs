@@ -42,7 +42,7 @@ fn answer(message: &[u8]) {
             assert!((1..=1024).contains(&asked.limit), "a reply is bounded");
         }
         Ok(Asked::Act(act)) => bounded(&act),
-        Ok(Asked::Status | Asked::Neighbours) => {}
+        Ok(Asked::Status | Asked::Neighbours | Asked::Trackers) => {}
         Err(refusal) => refused(&refusal),
     }
 }
@@ -59,6 +59,7 @@ fn bounded(act: &Act) {
             assert!(level.len() <= 5, "a level that is none: {level}");
             *for_s
         }
+        Act::SetTracker { for_s, .. } => *for_s,
         Act::Reload { .. } | Act::Undrain { .. } => None,
     };
     if let Some(length) = for_s {
@@ -80,7 +81,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const CALLS: [&str; 9] = [
+    const CALLS: [&str; 10] = [
+        r#"{"method":"dev.mainstay.Control.SetTracker","parameters":{"name":"db","value":"up","for_s":5}}"#,
         r#"{"method":"dev.mainstay.Control.Events","parameters":{"since":7,"kinds":["a"],"age_s":1.5}}"#,
         r#"{"method":"dev.mainstay.Control.Drain","parameters":{"instance":"VI_1","for_s":60,"reason":"x"}}"#,
         r#"{"method":"dev.mainstay.Control.Takeover","parameters":{"all":true},"oneway":true}"#,

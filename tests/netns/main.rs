@@ -11,10 +11,12 @@ mod control;
 mod demo;
 mod differential;
 mod failures;
+mod feed;
 mod interop;
 mod journal;
 mod kernel;
 mod last;
+mod links;
 mod notify;
 mod operate;
 mod protocol;
@@ -42,6 +44,8 @@ fn main() -> ExitCode {
     tests.extend(access::tests());
     tests.extend(why::tests());
     tests.extend(reload::tests());
+    tests.extend(links::tests());
+    tests.extend(feed::tests());
     tests.extend(last::tests());
     runner::run(tests, AT_ONCE, include_str!("../policy/skips"))
 }

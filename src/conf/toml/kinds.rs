@@ -189,6 +189,7 @@ const TIMES: &[&str] = &[
     "preempt_delay",
     "interval",
     "timeout",
+    "lease",
     "fork_delay",
     "terminate_delay",
     "delay",
@@ -271,6 +272,10 @@ const TEXTS: &[&str] = &[
     "label",
     "vip_mismatch",
     "track_handover",
+    "all_failed",
+    "net_namespace",
+    "track_group",
+    "default_interface",
 ];
 
 #[cfg(test)]

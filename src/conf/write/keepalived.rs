@@ -11,9 +11,16 @@ const OURS: &[(Within, &str)] = &[
     (Within::Global, "journal_keep"),
     (Within::Global, "vip_mismatch"),
     (Within::Global, "track_handover"),
+    (Within::Global, "all_failed"),
     (Within::Script, "check"),
+    (Within::Script, "external"),
+    (Within::Script, "lease"),
+    (Within::TrackFile, "external"),
+    (Within::TrackFile, "lease"),
+    (Within::TrackFile, "user"),
     (Within::Instance, "vip_mismatch"),
     (Within::Instance, "track_handover"),
+    (Within::Instance, "all_failed"),
 ];
 
 /// Whether keepalived does not know a keyword, in any version.

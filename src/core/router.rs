@@ -623,6 +623,7 @@ impl Router {
             let before = skew_time(version, old.priority, b.adver);
             let after = skew_time(version, new, b.adver);
             b.down_at = (b.down_at - before + after).max(now);
+            self.heed_lower(now);
         }
         let what = What::Priority {
             from: old.priority.get(),

@@ -9,6 +9,7 @@ mod scripts;
 mod stalls;
 mod surroundings;
 mod takeover;
+mod versus_plain;
 mod what_if;
 
 use mainstay::core::action::Change;

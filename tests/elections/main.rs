@@ -4,6 +4,7 @@
 mod groups;
 mod handover;
 mod orders;
+mod pairs;
 mod random;
 mod scripts;
 mod stalls;

@@ -100,7 +100,19 @@ impl Router {
             Claim::Hold(theirs) => theirs,
         };
         let Some(source) = self.source else { return };
-        match rank((theirs, from), (ours, source)) {
+        let rank = rank((theirs, from), (ours, source));
+        let crosses = rank == Rank::Outranks && self.crosses(now, (theirs, from), source);
+        let State::Active(a) = &mut self.state else {
+            return;
+        };
+        match rank {
+            // If it serves even so, our new priority makes it say so again.
+            Rank::Outranks if crosses => {
+                if now >= a.answer_at {
+                    a.answer_at = now + adver;
+                    self.advert_now(now, cx);
+                }
+            }
             Rank::Outranks => {
                 if self.settings.higher_prio_send_advert {
                     self.send_advert(Claim::Hold(ours), cx);

@@ -4,7 +4,7 @@
 use super::*;
 use mainstay::model::notice::What;
 use mainstay::model::seen::TrackedSeen;
-use mainstay::model::settings::{GroupSettings, NamedTrackSettings, NotifySettings};
+use mainstay::model::settings::{GroupSettings, Handover, NamedTrackSettings, NotifySettings};
 use mainstay::sim::lan::Fate;
 use mainstay::sim::scenario::HostMaker;
 
@@ -293,6 +293,35 @@ fn of_two_equal_backups_the_one_with_the_higher_address_serves_in_the_end() {
         "{:?}",
         world.longest_dual()
     );
+}
+
+#[test]
+fn of_two_equal_backups_one_that_falls_as_both_take_over_leaves_nobody_without_a_master() {
+    for handover in [Handover::Always, Handover::Off] {
+        let equal = vi(100).with(|r| r.handover = handover);
+        let mut world = master(150, &[equal.clone(), equal]);
+        world.now_do(file(A, -100));
+        let both = |w: &World| {
+            w.phase(1, "vi") == w.phase(2, "vi") && w.phase(1, "vi") == Some(Phase::Active)
+        };
+        assert!(world.run_until_so(5 * S, both), "{}", world.report(""));
+        // 10.0.0.3 has said 100, and hears 10.0.0.2's 100 when it is at 99 itself.
+        world.now_do(file(2, -1));
+        for _ in 0..10_000 {
+            world.run_for(MS);
+            assert!(
+                !world.serving(0, Family::V4, 51).is_empty(),
+                "{}",
+                world.report("")
+            );
+        }
+        serves(&world, &[1], "100 is more than 99");
+        assert!(
+            world.longest_dual() <= 3 * WAY,
+            "{:?}",
+            world.longest_dual()
+        );
+    }
 }
 
 #[test]

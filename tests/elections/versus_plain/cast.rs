@@ -45,7 +45,7 @@ struct Player {
 
 /// One world, to be played with and without handover.
 pub(super) struct Case {
-    seed: u64,
+    pub(super) seed: u64,
     course: Course,
     adver: Duration,
     quality: Quality,
@@ -62,8 +62,8 @@ impl Case {
     pub(super) fn new(seed: u64, course: Course) -> Self {
         let mut rng = Rng::new(seed ^ 0x7ac4_ed00);
         let adver = [100 * MS, 200 * MS, 500 * MS, S][rng.below(4) as usize];
-        // Longer ways than the shortest Skew_Time would blur any priority, with or without handover.
-        let most = rng.between(50 * MS / 1000, adver / 128);
+        // There and back within the shortest Skew_Time: longer ways would blur any priority.
+        let most = rng.between(50 * MS / 1000, adver / 256);
         let quality = Quality {
             least: rng.between(Duration::ZERO, most),
             most,
@@ -100,7 +100,8 @@ impl Case {
                 1 => rng.pick(&priorities).expect("some").saturating_sub(1),
                 _ => rng.below(255) as u8,
             };
-            player.fall = (i16::from(*own) - i16::from(to)).max(1);
+            // A file with -254 would be FAULT.
+            player.fall = (i16::from(*own) - i16::from(to)).clamp(1, 253);
         }
         let handover = if rng.permille(500) {
             Handover::Confirmed

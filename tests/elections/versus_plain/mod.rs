@@ -2,7 +2,7 @@
 //! `track_handover off` everywhere and once with handover.
 //!
 //! `HANDOVER_SEEDS` says how many worlds each test plays; `make soak` plays all 100,000. With
-//! `--nocapture` each test prints its figures.
+//! `--nocapture` each test prints its figures, and the timelines of the world `HANDOVER_WORLD`.
 
 mod cast;
 mod measure;
@@ -18,9 +18,13 @@ const SEEDS: u64 = 1_500;
 /// From so many worlds on, the averages say something.
 const ENOUGH: u64 = 50_000;
 
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().expect("a number"))
+}
+
 fn seeds() -> u64 {
-    let asked = std::env::var("HANDOVER_SEEDS").ok();
-    asked.map_or(SEEDS, |n| n.parse().expect("HANDOVER_SEEDS is a number"))
+    number("HANDOVER_SEEDS").unwrap_or(SEEDS)
 }
 
 /// Plays every world of a kind twice and holds each run to `judge`.
@@ -32,6 +36,7 @@ fn play(
     judge: fn(&Measured) -> Result<(), String>,
 ) -> Table {
     let mut table = Table::new(title);
+    let shown = number("HANDOVER_WORLD");
     let mut done = 0;
     let mut seed = first;
     while done < seeds() {
@@ -45,7 +50,12 @@ fn play(
                 panic!("{}", case.report(n, &broken));
             }
         }
-        table.add(&runs);
+        if shown == Some(case.seed) {
+            for n in 0..2 {
+                println!("{}", case.report(n, title));
+            }
+        }
+        table.add(case.seed, &runs);
         done += 1;
     }
     print!("{table}");

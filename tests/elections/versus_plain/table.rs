@@ -9,7 +9,10 @@ use std::fmt;
 struct Column {
     two: Vec<Duration>,
     none: Vec<Duration>,
-    longest: Duration,
+    /// The longest period with two masters, and in which world.
+    longest: (Duration, u64),
+    /// The longest time without one.
+    missed: (Duration, u64),
     takeovers: usize,
     crossed: usize,
 }
@@ -22,10 +25,11 @@ pub(super) struct Table {
 }
 
 impl Column {
-    fn add(&mut self, run: &Measured) {
+    fn add(&mut self, seed: u64, run: &Measured) {
         self.two.push(run.two);
         self.none.push(run.none());
-        self.longest = self.longest.max(run.longest);
+        self.longest = self.longest.max((run.longest, seed));
+        self.missed = self.missed.max((run.none(), seed));
         self.takeovers += run.takeovers();
         self.crossed += run.crossed();
     }
@@ -52,9 +56,9 @@ impl Table {
         }
     }
 
-    pub(super) fn add(&mut self, [plain, handover]: &[Measured; 2]) {
-        self.plain.add(plain);
-        self.handover.add(handover);
+    pub(super) fn add(&mut self, seed: u64, [plain, handover]: &[Measured; 2]) {
+        self.plain.add(seed, plain);
+        self.handover.add(seed, handover);
     }
 
     /// Mean and 99th percentile of the times with two masters and with none.
@@ -97,11 +101,17 @@ impl fmt::Display for Table {
         for (what, a, b) in self.figures() {
             row(&format!("{what}, per run"), ms(a), ms(b))?;
         }
-        row(
-            "two masters, longest period",
-            ms(plain.longest),
-            ms(handover.longest),
-        )?;
+        for (what, a, b) in [
+            (
+                "two masters, longest period",
+                plain.longest,
+                handover.longest,
+            ),
+            ("no master, longest", plain.missed, handover.missed),
+        ] {
+            row(what, ms(a.0), ms(b.0))?;
+            row("  in world", a.1.to_string(), b.1.to_string())?;
+        }
         row(
             "periods a rise on its way made",
             plain.crossed.to_string(),

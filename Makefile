@@ -7,7 +7,7 @@ NEEDS := tests/support/needs.sh
 # The same random cases each time; `make test PROPTEST_RNG_SEED=$$RANDOM` looks at others.
 export PROPTEST_RNG_SEED ?= 1
 
-.PHONY: build test check bench demo install fuzz-smoke netns deps rust
+.PHONY: build test soak check bench demo install fuzz-smoke netns deps rust
 
 build: rust
 	$(CARGO) build
@@ -19,6 +19,11 @@ test: rust deps
 	awk -v root=$$((UID == 0)) -v policy=tests/policy/skips -f tests/support/closing.awk target/test.log || rc=1; \
 	exit $$rc
 
+# More of what `make test` plays; minutes for each line.
+soak: rust deps
+	$(CARGO) build --bin mainstay --example demo
+	DIFFERENTIAL_STEPS=500 TEST_LIMIT=1200 $(CARGO) test --test netns -- effective_priority_is_keepalived_s
+
 # Only the tests on real routers: `make netns T=v3_` runs a part of them.
 netns: rust deps
 	$(CARGO) build --bin mainstay --example demo
@@ -29,7 +34,7 @@ check: rust
 	CLIPPY_CONF_DIR=tests/policy $(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
 	@if command -v cargo-deny >/dev/null; then \
-		$(CARGO) deny check --config tests/policy/deny.toml bans licenses sources; \
+		$(CARGO) deny --config tests/policy/deny.toml check bans licenses sources; \
 	else echo "cargo-deny is not installed: licences and sources not checked"; fi
 
 # Against Debian's keepalived in the same run; exits non-zero if a row falls short.
@@ -43,9 +48,12 @@ demo: rust
 	@$(CARGO) build --quiet --bin mainstay --example demo
 	@target/debug/examples/demo
 
+# The program and its systemd unit; there is no configuration to install: it reads keepalived's.
 install: rust
 	$(CARGO) build --release
 	install -D -m 0755 target/release/mainstay $(DESTDIR)$(PREFIX)/sbin/mainstay
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/local/|$(PREFIX)/|' conf/mainstay.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/mainstay.service
 
 # What the fuzzers would call, over a corpus, changes of it and random input, on the stable toolchain.
 # With libFuzzer: `cargo +nightly fuzz run --fuzz-dir tests/fuzz conf` (advert, ctl_frame, ...).

@@ -4,8 +4,8 @@ use crate::cli::ask::{self, Failure};
 use crate::cli::{Place, exit, out};
 use crate::ctl::client::{self, Error, Follower};
 use crate::ctl::interface;
-use crate::ctl::render;
 use crate::ctl::reply::StatusReply;
+use crate::ctl::{overview, render};
 use crate::os::clock;
 use clap::Args;
 use serde_json::{Value, json};
@@ -151,7 +151,7 @@ fn text(mut reply: Value, name: Option<&str>, json: bool) -> Result<String, Stri
         .map_err(|error| format!("the daemon's answer has another form ({error}); use --json"))?;
     let look = out::look();
     let Some(name) = name else {
-        return Ok(render::overview(&snapshot, look));
+        return Ok(overview::overview(&snapshot, look));
     };
     let mut text = String::new();
     for instance in snapshot.instances.iter().filter(|one| *one.name == *name) {

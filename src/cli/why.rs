@@ -15,7 +15,7 @@ const USUAL: usize = 5;
 
 #[derive(Args)]
 pub(super) struct WhyArgs {
-    /// Only transitions of this instance.
+    /// Only transitions of this instance or sync group.
     name: Option<String>,
     /// All transitions since then: a length of time such as 24h, or the number of an event.
     #[arg(long, value_name = "TIME|SEQ", value_parser = ask::since)]

@@ -216,11 +216,13 @@ impl<'a> Reader<'a> {
         };
         if let Some((name, from)) = vars::definition(&line.text) {
             let value = line.part(from, line.text.len()).trim();
-            if value.text == "\\" {
+            if let Some(first) = value.text.strip_suffix('\\') {
+                let first = value.part(0, first.len()).trim();
+                let lines = (!first.text.is_empty()).then(|| first.owned());
                 self.collecting = Some(Collecting {
                     name: name.to_owned(),
                     span: line.whole(),
-                    lines: Vec::new(),
+                    lines: lines.into_iter().collect(),
                 });
             } else {
                 self.vars.set(name, Value::Text(value.text.into_owned()));
@@ -577,6 +579,11 @@ mod tests {
             "",
             "q",
         );
+    }
+
+    #[test]
+    fn the_first_line_of_a_definition_may_hold_text() {
+        is("$A=router_id a \\\nrouter_id b\n", "$A", "b");
     }
 
     #[test]

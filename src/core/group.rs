@@ -42,9 +42,16 @@ impl Engine {
             return;
         };
         let others = group.members.iter().filter(|m| **m != id);
+        let mut ill = None;
         for other in others.filter_map(|m| self.router(*m)) {
             if other.own_fault {
                 facts.faults.push(Why::GroupMember {
+                    group: group.settings.name.clone(),
+                    member: other.settings.name.clone(),
+                });
+            }
+            if other.own_degraded {
+                ill.get_or_insert(Why::GroupMember {
                     group: group.settings.name.clone(),
                     member: other.settings.name.clone(),
                 });
@@ -55,6 +62,9 @@ impl Engine {
         }
         if !facts.faults.is_empty() {
             facts.held = self.is_closed();
+            facts.degraded = None;
+        } else if let (Some(why), None) = (ill, &facts.degraded) {
+            facts.degrade(why);
         }
     }
 
@@ -154,7 +164,9 @@ impl Engine {
             if to == from || to == Phase::Init {
                 continue;
             }
-            let Some(member) = members().max_by_key(|r| r.since) else {
+            // Of those who moved last, the one who moved by itself.
+            let first = |r: &&Router| (r.since, !matches!(r.why, Why::GroupMember { .. }));
+            let Some(member) = members().max_by_key(first) else {
                 continue;
             };
             let settings = member.settings.clone();

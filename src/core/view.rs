@@ -1,12 +1,13 @@
 //! The picture of the running state that `status` shows.
 
 use crate::core::engine::Engine;
+use crate::core::group::Group;
 use crate::core::router::Router;
 use crate::core::tracker::Tracker;
 use crate::model::ids::CheckId;
 use crate::model::notice::keepalived_word;
 use crate::model::time::Instant;
-use crate::model::view::{AddressView, CheckView, FORM, LinkView, RouterView, Snapshot};
+use crate::model::view::{AddressView, CheckView, FORM, GroupView, LinkView, RouterView, Snapshot};
 use std::sync::Arc;
 
 impl Engine {
@@ -22,25 +23,33 @@ impl Engine {
             .filter_map(|id| self.routers.get(id.0 as usize)?.as_ref());
         into.instances
             .extend(routers.map(|r| self.router_view(now, r)));
+        into.groups.clear();
+        into.groups
+            .extend(self.groups.iter().map(|g| self.group_view(now, g)));
         into.scripts.clear();
         into.scripts.extend(
             self.check_order
                 .iter()
                 .filter_map(|id| self.check_view(now, *id)),
         );
+        into.externals = self.external_views(now);
         into.interfaces.clear();
         let mut names: Vec<_> = self.by_interface.keys().collect();
         names.sort();
         into.interfaces
             .extend(names.iter().map(|name| match self.links.named(name) {
-                Some(link) => link.view(),
+                Some(link) => link.view(now),
                 None => LinkView {
                     name: (*name).clone(),
                     index: None,
                     up: false,
+                    turning: None,
+                    polled: false,
                     rejected: Vec::new(),
                 },
             }));
+        into.statics.clear();
+        into.statics.extend(self.statics.views());
         let strangers = |name: &&Arc<str>| {
             let link = self.links.named(name)?;
             Some(link.strangers.views(now, &link.name))
@@ -82,11 +91,23 @@ impl Engine {
                     advertised: p.advertised,
                 })
                 .collect(),
-            tracks: self.track_views(r),
+            tracks: self.track_views(now, r),
             peers: r.peers.views(now),
             what_if: self.what_if(now, r),
             intent: None,
+            degraded: r.degraded_view(),
             counters: r.stats.view(),
+        }
+    }
+
+    fn group_view(&self, now: Instant, group: &Group) -> GroupView {
+        let members = group.members.iter().filter_map(|m| self.router(*m));
+        let since = members.map(|r| r.since).max().unwrap_or(now);
+        GroupView {
+            name: group.settings.name.clone(),
+            state: keepalived_word(group.phase).to_owned(),
+            since_s: now.since(since).as_secs_f64(),
+            members: group.settings.members.clone(),
         }
     }
 

@@ -51,19 +51,22 @@ pub struct Reason {
     pub related: Vec<Arc<Event>>,
 }
 
-/// The last transitions, of one instance or of all, oldest first; `events` oldest first.
+/// The last transitions, of one instance or sync group or of all instances, oldest first; `events`
+/// oldest first.
 pub fn reasons(
     events: &[Arc<Event>],
-    instance: Option<&str>,
+    whose: Option<&str>,
     from_seq: u64,
     from_us: u64,
     most: usize,
 ) -> Vec<Reason> {
     let wanted = |event: &Event| {
-        event.kind == "transition"
-            && event.seq > from_seq
-            && event.wall_us >= from_us
-            && instance.is_none_or(|name| event.instance.as_deref() == Some(name))
+        let meant = match &*event.kind {
+            "transition" => whose.is_none_or(|name| event.instance.as_deref() == Some(name)),
+            "group_transition" => whose.is_some_and(|name| group_of(event) == Some(name)),
+            _ => false,
+        };
+        meant && event.seq > from_seq && event.wall_us >= from_us
     };
     let found: Vec<usize> = (0..events.len())
         .filter(|at| wanted(&events[*at]))
@@ -77,6 +80,10 @@ pub fn reasons(
             related: related(&events[..at], &events[at]),
         })
         .collect()
+}
+
+fn group_of(event: &Event) -> Option<&str> {
+    event.evidence.as_deref()?.group.as_deref()
 }
 
 /// What belongs to a transition: the last edge of the tracker that caused it, whenever that was, and
@@ -126,6 +133,8 @@ fn leads_on(kind: &str) -> bool {
             | "stall"
             | "reload"
             | "order"
+            | "lease_over"
+            | "degraded"
             | "address_restored"
             | "address_refused"
             | "handover_off"
@@ -183,6 +192,11 @@ pub fn sentence(event: &Event) -> String {
                  weight is 0."
             ),
         },
+        "gave_way" => format!(
+            "What it serves failed ({}), and {peer} took over: with all_failed hold it serves only if \
+             nobody else does.",
+            e.reason.as_deref().unwrap_or("a tracker")
+        ),
         "check_pending" => format!("Script {tracker} has no result yet."),
         "interface_down" => format!("Interface {interface} went down or lost its carrier."),
         "interface_up" => format!("Interface {interface} is up and is tracked in reverse."),
@@ -225,6 +239,9 @@ fn ended(e: &Evidence) -> String {
         (Some("exited"), Some(status), _) => format!("failed with exit status {status}"),
         (Some("signalled"), _, Some(signal)) => format!("died of signal {signal}"),
         (Some("timed_out"), ..) => "did not end in time".to_owned(),
+        (Some("reported_down"), ..) => "was reported down".to_owned(),
+        (Some("reported_up"), ..) => "was reported up".to_owned(),
+        (Some("lease_over"), ..) => "was not reported in time: its lease ran out".to_owned(),
         (Some("not_started"), ..) => format!("could not be started{}", errno(e)),
         (Some(_) | None, ..) => "failed".to_owned(),
     }
@@ -256,7 +273,7 @@ pub fn why(reasons: &[Reason], look: Look) -> String {
             text,
             "{}  {}: {} -> {}  ({}, event {})",
             rfc3339(event.wall_us),
-            printable(event.instance.as_deref().unwrap_or("-")),
+            printable(event.instance.as_deref().or(group_of(event)).unwrap_or("-")),
             word(event.from),
             word(event.to),
             printable(event.cause.as_deref().unwrap_or("-")),

@@ -8,12 +8,14 @@
 pub mod asked;
 pub mod client;
 pub mod explain;
+pub mod external;
 pub mod frame;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod history;
 pub mod interface;
 pub mod neighbours;
+pub mod overview;
 pub mod render;
 pub mod reply;
 pub mod server;

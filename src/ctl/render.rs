@@ -1,8 +1,10 @@
 //! A snapshot for people: aligned tables, units, nothing left unexplained.
 
-use crate::ctl::explain;
+use crate::ctl::overview;
 use crate::model::ids::Family;
-use crate::model::view::{CheckView, Counters, IntentView, RouterView, Snapshot, TrackView};
+use crate::model::view::{
+    CheckView, Counters, IntentView, LinkView, RouterView, Snapshot, TrackView,
+};
 use comfy_table::{ContentArrangement, Table, presets};
 use std::fmt::Write;
 
@@ -13,62 +15,6 @@ pub struct Look {
     pub width: Option<u16>,
     /// Escape sequences are welcome.
     pub colour: bool,
-}
-
-/// Everything at a glance: what `mainstay status` prints.
-pub fn overview(snapshot: &Snapshot, look: Look) -> String {
-    let mut text = String::new();
-    if snapshot.instances.is_empty() {
-        text += "no instances are configured\n";
-    } else {
-        let rows = snapshot.instances.iter().map(|instance| {
-            vec![
-                instance.name.to_string(),
-                instance.interface.to_string(),
-                instance.vrid.to_string(),
-                instance.state.clone(),
-                priority(instance),
-                length(instance.since_s),
-                match &instance.intent {
-                    Some(intent) => format!("{} [{}]", cause(instance), term(intent)),
-                    None => cause(instance),
-                },
-            ]
-        });
-        let head = [
-            "INSTANCE",
-            "INTERFACE",
-            "VRID",
-            "STATE",
-            "PRIORITY",
-            "SINCE",
-            "CAUSE",
-        ];
-        text += &table(&head, rows, "", look);
-    }
-    if !snapshot.scripts.is_empty() {
-        text.push('\n');
-        let head = ["SCRIPT", "STATE", "RESULTS", "LAST RUN", "RUNS", "FAILED"];
-        let rows = snapshot.scripts.iter().map(|script| {
-            vec![
-                script.name.to_string(),
-                script.state.clone(),
-                script.counter.clone(),
-                last_run(script),
-                script.runs.to_string(),
-                script.failures.to_string(),
-            ]
-        });
-        text += &table(&head, rows, "", look);
-    }
-    let worries = worries(snapshot);
-    if !worries.is_empty() {
-        text.push('\n');
-    }
-    for worry in worries {
-        text += &format!("{} {worry}\n", paint("warning:", YELLOW, look));
-    }
-    text
 }
 
 /// One instance in full: what `mainstay status NAME` prints.
@@ -86,6 +32,9 @@ pub fn instance(instance: &RouterView, snapshot: &Snapshot, look: Look) -> Strin
     for fault in &instance.faults {
         facts.push(["cannot run".into(), fault.clone()]);
     }
+    if let Some(degraded) = &instance.degraded {
+        facts.push(["all_failed".into(), degraded.clone()]);
+    }
     let family = match instance.family {
         Family::V4 => "IPv4",
         Family::V6 => "IPv6",
@@ -97,6 +46,11 @@ pub fn instance(instance: &RouterView, snapshot: &Snapshot, look: Look) -> Strin
             instance.vrid, instance.interface, instance.version
         ),
     ]);
+    let own = |link: &&LinkView| link.name == instance.interface;
+    let link = snapshot.interfaces.iter().find(own);
+    if let Some(turning) = link.and_then(overview::turning) {
+        facts.push(["link".into(), turning]);
+    }
     facts.push(["priority".into(), sum(instance)]);
     let source = match instance.source {
         Some(source) => format!(" from {source}"),
@@ -145,10 +99,10 @@ pub fn instance(instance: &RouterView, snapshot: &Snapshot, look: Look) -> Strin
                 track.state.clone(),
                 track.counter.clone(),
                 format!("{}{reverse}", track.weight),
-                match (track.fault, track.adds) {
-                    (true, _) => "FAULT".to_owned(),
-                    (false, 0) => "none".to_owned(),
-                    (false, adds) => format!("{adds:+}"),
+                match effect(track) {
+                    Some(effect) => effect.to_owned(),
+                    None if track.adds == 0 => "none".to_owned(),
+                    None => format!("{:+}", track.adds),
                 },
                 script.map_or_else(String::new, last_run),
             ]
@@ -203,6 +157,15 @@ pub fn instance(instance: &RouterView, snapshot: &Snapshot, look: Look) -> Strin
         text += &list(&counters, look);
     }
     text
+}
+
+/// What a tracker does beside adding to the priority.
+pub(super) const fn effect(track: &TrackView) -> Option<&'static str> {
+    match (track.fault, track.degrades) {
+        (true, _) => Some("FAULT"),
+        (false, true) => Some("priority 1"),
+        (false, false) => None,
+    }
 }
 
 pub(super) const INDENT: &str = "  ";
@@ -320,7 +283,7 @@ pub(super) fn printable(text: &str) -> String {
 }
 
 /// `101 (base 103)`, or the base alone if nothing moves it.
-fn priority(instance: &RouterView) -> String {
+pub(super) fn priority(instance: &RouterView) -> String {
     if instance.priority == instance.base_priority {
         instance.priority.to_string()
     } else {
@@ -333,6 +296,9 @@ pub(super) fn sum(instance: &RouterView) -> String {
     let base = i32::from(instance.base_priority);
     let priority = i32::from(instance.priority);
     let moved = instance.priority_sum - base;
+    if instance.degraded.is_some() {
+        return format!("{priority} instead of {base}, because what is tracked failed");
+    }
     if priority == base && moved == 0 {
         return format!("{priority}, as configured");
     }
@@ -352,7 +318,7 @@ pub(super) fn sum(instance: &RouterView) -> String {
     text
 }
 
-fn cause(instance: &RouterView) -> String {
+pub(super) fn cause(instance: &RouterView) -> String {
     match (instance.detail.is_empty(), instance.cause.is_empty()) {
         (true, _) => instance.cause.clone(),
         (false, true) => instance.detail.clone(),
@@ -360,7 +326,7 @@ fn cause(instance: &RouterView) -> String {
     }
 }
 
-fn last_run(script: &CheckView) -> String {
+pub(super) fn last_run(script: &CheckView) -> String {
     if let Some(reason) = &script.unusable {
         return format!("never: {reason}");
     }
@@ -418,62 +384,6 @@ fn differs(a: f64, b: f64) -> bool {
     (a - b).abs() > 0.000_5
 }
 
-/// Everything that needs an operator's eye.
-fn worries(snapshot: &Snapshot) -> Vec<String> {
-    let mut worries: Vec<String> = Vec::new();
-    for instance in &snapshot.instances {
-        for fault in &instance.faults {
-            worries.push(format!("{} cannot run: {fault}", instance.name));
-        }
-        for address in &instance.addresses {
-            if instance.is_active() && !address.installed {
-                worries.push(format!(
-                    "{} is MASTER without its address {}",
-                    instance.name, address.address
-                ));
-            }
-        }
-    }
-    for instance in &snapshot.instances {
-        for what in instance.what_if.iter().filter(|what| what.stuck) {
-            worries.push(format!(
-                "{}: {}",
-                instance.name,
-                explain::stuck(instance, what)
-            ));
-        }
-    }
-    for link in &snapshot.interfaces {
-        for (reason, count) in &link.rejected {
-            if *count > 0 {
-                worries.push(format!(
-                    "{}: {count} VRRP packets refused: {reason}",
-                    link.name
-                ));
-            }
-        }
-    }
-    let engine = &snapshot.engine;
-    if engine.send_errors > 0 {
-        worries.push(format!(
-            "{} packets were not taken by the kernel",
-            engine.send_errors
-        ));
-    }
-    if engine.dropped_notices > 0 {
-        worries.push(format!(
-            "{} log lines were dropped: the log is not read fast enough",
-            engine.dropped_notices
-        ));
-    }
-    worries.extend(snapshot.warnings.iter().cloned());
-    for worry in &mut worries {
-        *worry = printable(worry);
-    }
-    worries
-}
-
-/// Counters that are not zero, in words.
 fn counters(counters: &Counters) -> Vec<[String; 2]> {
     let named = [
         ("adverts heard", counters.advert_rcvd),
@@ -545,7 +455,7 @@ pub fn length(seconds: f64) -> String {
 pub(in crate::ctl) mod tests {
     use super::*;
     use crate::model::view::{
-        AddressView, EngineView, LinkView, NeighbourView, PeerView, TrackView, WhatIf,
+        AddressView, EngineView, ExternalView, GroupView, NeighbourView, PeerView, WhatIf,
     };
 
     /// A snapshot in which every list and option is filled.
@@ -585,6 +495,7 @@ pub(in crate::ctl) mod tests {
                     reverse: false,
                     adds: -2,
                     fault: false,
+                    degrades: false,
                 }],
                 peers: vec![PeerView {
                     address: [10, 0, 0, 2].into(),
@@ -616,12 +527,19 @@ pub(in crate::ctl) mod tests {
                     uid: 0,
                     reason: Some("kernel upgrade".into()),
                 }),
+                degraded: None,
                 counters: Counters {
                     advert_rcvd: 17,
                     become_master: 1,
                     rejected: vec![("checksum".into(), 3)],
                     ..Counters::default()
                 },
+            }],
+            groups: vec![GroupView {
+                name: "G".into(),
+                state: "MASTER".into(),
+                since_s: 192.4,
+                members: vec!["VI_1".into()],
             }],
             scripts: vec![CheckView {
                 name: "chk".into(),
@@ -634,11 +552,33 @@ pub(in crate::ctl) mod tests {
                 stderr: "no route\nto host\x1b[2J".into(),
                 unusable: Some("not executable".into()),
             }],
+            externals: vec![ExternalView {
+                name: "db".into(),
+                kind: "script".into(),
+                value: Some("up".into()),
+                state: "down".into(),
+                counter: "down 1/2".into(),
+                uid: Some(1000),
+                ago_s: Some(1.5),
+                left_s: Some(3.5),
+                lease_over: false,
+                lease_s: Some(5.0),
+                user: Some("feeder".into()),
+                used: true,
+            }],
             interfaces: vec![LinkView {
                 name: "eth0".into(),
                 index: Some(2),
                 up: true,
+                turning: None,
+                polled: false,
                 rejected: vec![("unknown VRID".into(), 9)],
+            }],
+            statics: vec![AddressView {
+                address: "10.3.0.1/24".into(),
+                interface: "eth3".into(),
+                installed: true,
+                advertised: false,
             }],
             engine: EngineView {
                 send_errors: 1,
@@ -659,26 +599,6 @@ pub(in crate::ctl) mod tests {
                 instance: Some("VI_1".into()),
             }],
         }
-    }
-
-    #[test]
-    fn the_overview_stands_in_columns() {
-        let mut snapshot = full_snapshot();
-        snapshot.scripts[0].unusable = None;
-        let text = overview(&snapshot, Look::default());
-        let expected = "\
-INSTANCE  INTERFACE  VRID  STATE   PRIORITY        SINCE       CAUSE
-VI_1      eth0       51    MASTER  101 (base 103)  3 min 12 s  3 adverts missed, last from 10.0.0.2 (priority 100) 3.610 s ago (advert_timeout) [drained 5 min 0 s ago by user 0, for 1 h 55 min more: kernel upgrade]
-
-SCRIPT  STATE  RESULTS   LAST RUN                                   RUNS  FAILED
-chk     down   down 1/2  failed (exited with status 1) 0.400 s ago  40    2
-
-warning: VI_1 cannot run: interface eth0 is down
-warning: eth0: 9 VRRP packets refused: unknown VRID
-warning: 1 packets were not taken by the kernel
-warning: lvs: not handled
-";
-        assert_eq!(text, expected);
     }
 
     #[test]
@@ -713,7 +633,7 @@ warning: lvs: not handled
             width: Some(80),
             colour: true,
         };
-        let text = overview(&snapshot, narrow);
+        let text = crate::ctl::overview::overview(&snapshot, narrow);
         let plain = text
             .replace(GREEN, "")
             .replace(RED, "")

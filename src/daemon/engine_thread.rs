@@ -180,11 +180,21 @@ impl Thread {
         let mut messages = std::mem::take(&mut self.messages);
         bridge.take(&mut messages);
         for message in messages {
-            if let ToEngine::Tracked(seen) = message {
-                let input = Input::Tracked(seen);
-                self.engine.handle(clock::now(), input, &mut self.actions);
-            } else {
-                self.messages.push(message);
+            match message {
+                ToEngine::Tracked(seen) => {
+                    let input = Input::Tracked(seen);
+                    self.engine.handle(clock::now(), input, &mut self.actions);
+                }
+                ToEngine::Feed(feed) => {
+                    let input = Input::Feed(feed);
+                    self.engine.handle(clock::now(), input, &mut self.actions);
+                }
+                ToEngine::CheckStarted { .. }
+                | ToEngine::CheckDone { .. }
+                | ToEngine::Plan(_)
+                | ToEngine::Snapshot(..)
+                | ToEngine::Order(_)
+                | ToEngine::Stop => self.messages.push(message),
             }
         }
     }
@@ -351,6 +361,10 @@ impl Thread {
             ToEngine::Order(order) => {
                 self.engine
                     .handle(now, Input::Order(order), &mut self.actions);
+            }
+            ToEngine::Feed(feed) => {
+                self.engine
+                    .handle(now, Input::Feed(feed), &mut self.actions);
             }
             ToEngine::Plan(plan) => {
                 self.engine

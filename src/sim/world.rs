@@ -5,7 +5,7 @@ use crate::model::addr::Cidr;
 use crate::model::ids::{Family, LinkId};
 use crate::model::notice::Phase;
 use crate::model::time::Instant;
-use crate::model::view::RouterView;
+use crate::model::view::{RouterView, Snapshot};
 use crate::sim::host::{Effect, Host, Turn};
 use crate::sim::kernel::Request;
 use crate::sim::lan::Lan;
@@ -185,10 +185,14 @@ impl World {
         self.watch.longest_dual(self.now)
     }
 
+    /// A host's own picture of itself.
+    pub fn snapshot(&self, host: usize) -> Option<Snapshot> {
+        Some(self.hosts.get(host)?.snapshot(self.now))
+    }
+
     /// The engine's own picture of a router.
     pub fn view(&self, host: usize, router: &str) -> Option<RouterView> {
-        let snapshot = self.hosts.get(host)?.snapshot(self.now);
-        snapshot
+        self.snapshot(host)?
             .instances
             .into_iter()
             .find(|view| &*view.name == router)
@@ -487,6 +491,7 @@ impl World {
             } => self.with(host, |h| h.programs.next(&script, behaviours)),
             Event::Order { host, order } => self.with(host, |h| h.ask(order)),
             Event::Tracked { host, seen } => self.with(host, |h| h.find(seen)),
+            Event::Feed { host, feed } => self.with(host, |h| h.hear(feed)),
             Event::Stranger { lan, bytes } => self.stranger(lan, &bytes.into()),
         }
     }

@@ -45,6 +45,12 @@ fn the_group_serves_whole_and_fails_over_whole() {
     world.run_for(10 * S);
     both_serve(&world, B, "a member in FAULT takes its group along");
     assert_eq!(world.phase(A, "out"), Some(Phase::Fault));
+    let seen = |world: &World, who: usize| {
+        let group = world.snapshot(who).expect("runs").groups.remove(0);
+        (group.state, group.members.len())
+    };
+    assert_eq!(seen(&world, A), ("FAULT".to_owned(), 2));
+    assert_eq!(seen(&world, B), ("MASTER".to_owned(), 2));
     world.now_do(Event::Plug {
         host: A,
         link: ETH0,

@@ -14,7 +14,7 @@ use measure::Measured;
 use table::Table;
 
 /// Worlds of each kind in an ordinary test run.
-const SEEDS: u64 = 1_500;
+const SEEDS: u64 = 500;
 /// From so many worlds on, the averages say something.
 const ENOUGH: u64 = 50_000;
 

@@ -73,7 +73,7 @@ impl Case {
         let mut players: Vec<Player> = Vec::new();
         for _ in 0..hosts {
             let mut priority = 1 + rng.below(254) as u8;
-            if let Some(other) = rng.pick(&players).filter(|_| seed % 3 == 0) {
+            if let Some(other) = rng.pick(&players).filter(|_| seed.is_multiple_of(3)) {
                 priority = other.router.clone().settings().priority.get();
             }
             let router = manners(vi(priority).adver(adver), adver, &mut rng);

@@ -301,9 +301,10 @@ impl Measured {
             let priority = Priority::new(self.priority(takeover.by, at)).expect("never 0");
             let skew = skew_time(router.version, priority, router.adver);
             // Of more than two, another may have been the first to be lower.
-            let alone = self.routers.len() == 2;
-            let delay = alone.then_some(router.preempt_delay).unwrap_or_default();
-            let least = skew.max(delay);
+            let least = match self.routers.len() {
+                2 => skew.max(router.preempt_delay),
+                _ => skew,
+            };
             if !router.preempt || takeover.better_for + jitter < least {
                 return Err(format!(
                     "took over after {:?}, Skew_Time is {skew:?}: {takeover:?}",

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Falls of one pair of routers.
-const FALLS: u32 = 10;
+pub(super) const FALLS: u32 = 10;
 const VRID: u8 = 51;
 /// The backup's; the master goes from 120 to 80.
 const BACKUP: u8 = 100;

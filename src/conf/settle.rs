@@ -66,6 +66,7 @@ pub(super) fn settle(
         track_links: tracked.links,
         track_files: tracked.files,
         track_processes: tracked.processes,
+        track_sessions: tracked.sessions,
         handover,
         all_failed,
         name: draft.name,

@@ -509,6 +509,12 @@ mod tests {
             told("neighbour_ip 10.0.0.9\nmultiplier x"),
             with("bad-number")
         );
+        let user = instance("virtual_ipaddress { 10.0.0.1 }\ntrack_bfd {\nb weight -9\nc\n}");
+        let loaded = read(&format!(
+            "bfd_instance b {{\nneighbor_ip 10.0.0.9\n}}\n{user}"
+        ));
+        let settings = loaded.settings.expect("usable");
+        assert_eq!(settings.routers[0].track_sessions, ["b".into()]);
         assert!(told("min_rx 5").contains(&"tracks-nothing"));
         assert!(told("neighbor_ip 10.0.0.9\nsource_ip fe80::1").contains(&"mixed-families"));
     }

@@ -262,6 +262,18 @@ impl Engine {
                 failed: Some(worst(|up| pull_of(t.weight, t.reverse, Some(up)))),
             });
         }
+        for name in &s.track_sessions {
+            items.push(Item {
+                name: name.clone(),
+                kind: "bfd",
+                weight: 0,
+                reverse: false,
+                state: "not watched".to_owned(),
+                counter: String::new(),
+                is: Pull::Nothing,
+                failed: None,
+            });
+        }
         items
     }
 }

@@ -118,6 +118,13 @@ fn sum(instance: &RouterView, snapshot: &Snapshot, look: Look) -> String {
     rows.push(total("in force", in_force(instance)));
     let head = ["WHAT", "KIND", "NOW", "RESULTS", "WEIGHT", "ADDS"];
     let mut text = table(&head, rows.into_iter(), INDENT, look);
+    for track in instance.tracks.iter().filter(|t| t.kind == "bfd") {
+        let name = &track.script;
+        let _ = writeln!(
+            text,
+            "{INDENT}{name} is not tracked: no BFD session is set up yet, so it holds nothing back"
+        );
+    }
     for script in &snapshot.scripts {
         let tracked = instance
             .tracks
@@ -254,6 +261,18 @@ if one of these failed now
         let warning = "warning: if chk fails we go 103 -> 101, 10.0.0.2 has 100 (heard 3.610 s ago): no failover";
         assert!(text.contains(warning), "{text}");
         assert!(crate::ctl::overview::overview(&snapshot, Look::default()).contains("no failover"));
+    }
+
+    #[test]
+    fn a_session_that_is_not_watched_is_named_with_what_that_means() {
+        let mut snapshot = full_snapshot();
+        let mut session = snapshot.instances[0].tracks[0].clone();
+        (session.script, session.kind) = ("peer".into(), "bfd".into());
+        session.state = "not watched".into();
+        snapshot.instances[0].tracks.push(session);
+        let text = explain(&snapshot.instances[0], &snapshot, Look::default());
+        let line = "peer is not tracked: no BFD session is set up yet";
+        assert!(text.contains(line), "{text}");
     }
 
     #[test]

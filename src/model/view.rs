@@ -154,10 +154,10 @@ pub struct AddressView {
 pub struct TrackView {
     /// Name of the script, interface, file or process.
     pub script: Arc<str>,
-    /// `script`, `interface`, `file` or `process`.
+    /// `script`, `interface`, `file`, `process` or `bfd`.
     #[serde(default)]
     pub kind: String,
-    /// `pending`, `up`, `down`, `unusable`, or the number in a file.
+    /// `pending`, `up`, `down`, `unusable`, `not watched`, or the number in a file.
     #[serde(default)]
     pub state: String,
     /// Credit or progress of a script: `up 3/5`.

@@ -218,6 +218,7 @@ pub fn router(name: &str) -> RouterMaker {
         track_links: Vec::new(),
         track_files: Vec::new(),
         track_processes: Vec::new(),
+        track_sessions: Vec::new(),
         handover: crate::model::settings::Handover::default(),
         all_failed: crate::model::settings::AllFailed::default(),
         notify: NotifySettings::default(),

@@ -144,6 +144,7 @@ fn global() -> impl Strategy<Value = GlobalSettings> {
             micros(4_294_000_000),
             micros(4_294_000_000),
             micros(4_294_000_000),
+            (16u32..=1_000_000).prop_map(JournalKeep),
         ),
         (any::<bool>(), any::<bool>()),
         limit,
@@ -161,6 +162,7 @@ fn global() -> impl Strategy<Value = GlobalSettings> {
                     log_unknown_vrids: flags.0,
                     script_security: flags.1,
                     control_group: group.map(Arc::from),
+                    journal_keep: times.3,
                     restore_limit,
                     process,
                 }
@@ -567,6 +569,7 @@ fn router() -> impl Strategy<Value = Raw> {
                         track_links: Vec::new(),
                         track_files: Vec::new(),
                         track_processes: Vec::new(),
+                        track_sessions: Vec::new(),
                         handover: if strict { Handover::Off } else { rest.1 },
                         all_failed: if flags[10] && !priority.is_owner() {
                             AllFailed::Hold

@@ -253,6 +253,19 @@ fn of_an_interface_that_is_not_polled_nobody_else_says_anything() {
     serves(&world, &[A], "a late word after a reload");
 }
 
+#[test]
+fn a_bfd_session_that_is_tracked_contributes_nothing_and_is_shown_as_not_watched() {
+    let router = vi(150).with(|s| s.track_sessions.push("b".into()));
+    let mut world = two_lans(router, |_| ()).world();
+    world.run_for(10 * S);
+    serves(&world, &[A], "no session holds it back");
+    let view = world.view(A, "vi").expect("A runs");
+    let track = &view.tracks[0];
+    assert_eq!((&*track.kind, &*track.state), ("bfd", "not watched"));
+    assert_eq!((track.adds, track.fault, view.priority), (0, false, 150));
+    assert!(view.what_if.iter().all(|w| &*w.tracker != "b"));
+}
+
 // ---- static addresses -----------------------------------------------------------------------------
 
 fn fixed(last: u8, no_track: bool) -> VirtualAddress {

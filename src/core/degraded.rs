@@ -160,7 +160,7 @@ impl Router {
         }
     }
 
-    /// Nobody came.
+    /// Nobody came who is well: if it is ill itself, that is told.
     pub(super) fn serve_on(&self, cx: &mut Cx<'_>) {
         if let Some(why) = self.degraded.clone() {
             let how = Degraded::Serves;

@@ -468,6 +468,7 @@ impl Router {
             leaving: None,
         };
         self.enter(now, active, why, cx);
+        self.serve_on(cx);
     }
 
     /// The only writer of state: does what leaving and entering demand, in the protocol's order.

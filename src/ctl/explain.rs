@@ -318,4 +318,32 @@ if one of these failed now
         let text = explain(&snapshot.instances[0], &snapshot, Look::default());
         assert!(text.contains("No other router was heard"), "{text}");
     }
+
+    #[test]
+    fn what_is_borne_is_said_where_the_priority_comes_about() {
+        let mut snapshot = full_snapshot();
+        let instance = &mut snapshot.instances[0];
+        let text = "degraded: serves although script chk failed because nobody else took over";
+        (instance.degraded, instance.intent) = (Some(text.into()), None);
+        (instance.priority, instance.priority_sum) = (1, 103);
+        (instance.tracks[0].weight, instance.tracks[0].adds) = (0, 0);
+        instance.tracks[0].degrades = true;
+        let told = explain(&snapshot.instances[0], &snapshot, Look::default());
+        assert!(told.contains(text), "{told}");
+        assert!(
+            told.contains("chk       script  down  down 1/2  0       priority 1"),
+            "{told}"
+        );
+        assert!(
+            told.contains("1 (all_failed hold: it serves only if nobody else does)"),
+            "{told}"
+        );
+        let told = crate::ctl::overview::overview(&snapshot, Look::default());
+        assert!(told.contains(&format!("warning: VI_1: {text}")), "{told}");
+        let told = crate::ctl::render::instance(&snapshot.instances[0], &snapshot, Look::default());
+        assert!(
+            told.contains("1 instead of 103, because what is tracked failed"),
+            "{told}"
+        );
+    }
 }

@@ -318,6 +318,7 @@ const ACTED: &[(Within, &str, &str, &str)] = {
         ),
         (Global, "control_group", "", "control_group adm"),
         (Global, "vip_restore_limit", "", "vip_restore_limit 5 10"),
+        (Global, "journal_keep", "", "journal_keep 64"),
         (Global, "vip_mismatch", "", "vip_mismatch drop"),
         (Global, "track_handover", "", "track_handover off"),
         (Instance, "track_handover", "", "track_handover always"),

@@ -10,7 +10,7 @@ use super::script::run_as;
 use super::value::{self, Junk};
 use crate::model::ids::Version;
 use crate::model::settings::{
-    AllFailed, GarpSettings, GlobalSettings, Handover, RestoreLimit, RunAs,
+    AllFailed, GarpSettings, GlobalSettings, Handover, JournalKeep, RestoreLimit, RunAs,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -21,6 +21,9 @@ pub(super) const GROUP4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 pub(super) const GROUP6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 /// The longest delay in seconds that keepalived can count in microseconds.
 const LONGEST: u64 = 4294;
+/// Events that the journal can be told to keep.
+const LEAST_KEPT: u32 = 16;
+const MOST_KEPT: u32 = 1_000_000;
 
 /// What `global_defs` say.
 pub(super) struct Global {
@@ -279,7 +282,14 @@ impl Global {
                 settings.unusable_faults = extras::unusable(arg, diags).unwrap_or(before);
             }
             "all_failed" => {
-                self.all_failed = all_failed::read(arg, diags).unwrap_or(self.all_failed)
+                self.all_failed = all_failed::read(arg, diags).unwrap_or(self.all_failed);
+            }
+            "journal_keep" => {
+                let range = i64::from(LEAST_KEPT)..=i64::from(MOST_KEPT);
+                let kept = value::integer(word, arg, range, Junk::Refuse, diags);
+                if let Some(n) = kept.and_then(|n| u32::try_from(n).ok()) {
+                    settings.journal_keep = JournalKeep(n);
+                }
             }
             "vip_restore_limit" => self.restore_limit(word, args, diags),
             "vrrp_mcast_group4" | "vrrp_mcast_group6" => group(word, arg, diags),
@@ -440,7 +450,7 @@ mod tests {
         let (g, codes) = settings(
             "router_id r\ncontrol_group adm\nvrrp_startup_delay 0.5\nvrrp_delay_after_boot 30\n\
              vrrp_garp_interval 0.001\nvrrp_gna_interval 0.000002\nlog_unknown_vrids\nenable_script_security\n\
-             vip_restore_limit 5 10",
+             vip_restore_limit 5 10\njournal_keep 1000000",
         );
         assert!(codes.is_empty(), "{codes:?}");
         assert_eq!(g.router_id.as_deref(), Some("r"));
@@ -449,11 +459,22 @@ mod tests {
         assert_eq!(g.delay_after_boot, Duration::from_secs(30));
         assert_eq!(g.garp_interval, Duration::from_millis(1));
         assert_eq!(g.gna_interval, Duration::from_micros(2));
+        assert_eq!(g.journal_keep, JournalKeep(1_000_000));
         assert!(g.log_unknown_vrids && g.script_security);
         assert_eq!(
             (g.restore_limit.count, g.restore_limit.within),
             (5, Duration::from_secs(10))
         );
+    }
+
+    #[test]
+    fn the_journal_keeps_at_least_16_and_at_most_a_million_events() {
+        for wrong in ["15", "1000001", "many", "-1"] {
+            let (g, codes) = settings(&format!("journal_keep {wrong}"));
+            assert_eq!(g.journal_keep.0, 1024, "{wrong}");
+            assert_eq!(codes.len(), 1, "{wrong}: {codes:?}");
+        }
+        assert_eq!(settings("journal_keep 16").0.journal_keep.0, 16);
     }
 
     #[test]

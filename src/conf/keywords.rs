@@ -412,6 +412,7 @@ const TABLE: &[Keyword] = &[
     // Ours.
     key(W::Global, "control_group", 1, 1, Acted),
     key(W::Global, "vip_restore_limit", 2, 2, Acted),
+    key(W::Global, "journal_keep", 1, 1, Acted),
     key(W::Global, "vip_mismatch", 1, 1, Acted),
     key(W::Global, "track_handover", 1, 1, Acted),
     key(W::Global, "script_unusable", 1, 1, Acted),

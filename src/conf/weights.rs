@@ -315,6 +315,7 @@ pub(super) fn drop_own(router: &mut Placed, diags: &mut Diags) {
 }
 
 /// Interfaces that addresses are on are tracked anyway, without weight, and take none from the list.
+/// A line that turns a fault around (`weight 0 reverse`) counts, and in place of that.
 pub(super) fn drop_carriers(router: &mut Placed, diags: &mut Diags) {
     let Placed {
         settings,
@@ -324,7 +325,7 @@ pub(super) fn drop_carriers(router: &mut Placed, diags: &mut Diags) {
     let links = std::mem::take(&mut settings.track_links);
     let (under, kept): (Vec<_>, Vec<_>) = links
         .into_iter()
-        .partition(|link| carries(settings, &link.interface));
+        .partition(|link| carries(settings, &link.interface) && !link.is_fault_when_up());
     settings.track_links = kept;
     for link in under {
         if link.weight != Weight::FAULT {
@@ -414,6 +415,19 @@ mod tests {
         assert_eq!(told, ["tracked-twice"]);
         assert!(s.routers[0].track_links.is_empty());
         assert_eq!(s.routers[1].track_links[0].weight.get(), 9);
+    }
+
+    #[test]
+    fn a_fault_turned_around_counts_though_addresses_are_on_the_interface() {
+        let lines = |words| {
+            format!(
+                "virtual_ipaddress_excluded {{\n10.7.7.7 dev eth1\n}}\ntrack_interface {{\neth1 {words}\n}}"
+            )
+        };
+        let (s, _) = settings(&lines("weight 0 reverse"), "", "group { B }");
+        assert!(s.routers[0].track_links[0].is_fault_when_up());
+        let (s, _) = settings(&lines("weight 9 reverse"), "", "group { B }");
+        assert!(s.routers[0].track_links.is_empty());
     }
 
     #[test]

@@ -76,7 +76,10 @@ impl Engine {
             .filter(|a| !a.no_track)
             .filter_map(|a| a.dev.as_ref())
         {
+            // A line of its own, turned around, stands in for that.
+            let listed = s.track_links.iter().any(|t| t.interface == *dev);
             if *dev != s.interface
+                && !listed
                 && let Some(why) = self.link_fault(dev)
                 && !faults.contains(&why)
             {

@@ -86,6 +86,8 @@ impl Service {
                     reply,
                 });
                 self.settings = config.settings;
+                let keep = self.settings.global.journal_keep;
+                self.chronicle.set_keep(keep.0 as usize);
                 self.watchers.set(&self.settings);
                 self.linkbeats.set(&self.settings);
                 self.tell_tracked();

@@ -17,7 +17,7 @@ use crate::model::event::Event;
 use crate::model::ids::LinkId;
 use crate::model::notice::Level;
 use crate::model::time::Instant;
-use crate::obs::journal::{self, Journal};
+use crate::obs::journal::Journal;
 use crate::obs::log::Log;
 use crate::os::hands::Hands;
 use crate::os::ledger::{self, Entry, Ledger};
@@ -192,7 +192,8 @@ async fn serve(
         claimed,
         left,
     };
-    let (events, remarks) = Journal::open(&options.state_dir, journal::KEEP);
+    let (events, remarks) =
+        Journal::open(&options.state_dir, settings.global.journal_keep.0 as usize);
     let (intents, damaged) = Intents::open(&options.state_dir);
     let (feeds, lost) = Feeds::open(&options.state_dir);
     let damaged: Vec<String> = damaged.into_iter().chain(lost).collect();

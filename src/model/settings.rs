@@ -152,6 +152,13 @@ pub struct LinkTrackSettings {
     pub reverse: bool,
 }
 
+impl LinkTrackSettings {
+    /// `weight 0 reverse`: a fault while the interface is up.
+    pub fn is_fault_when_up(&self) -> bool {
+        self.weight == Weight::FAULT && self.reverse
+    }
+}
+
 /// Tracking of a file or a process by name (`track_file`, `track_process`).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct NamedTrackSettings {
@@ -188,10 +195,23 @@ pub struct GlobalSettings {
     pub unusable_faults: bool,
     /// `control_group`: who may read from the control socket.
     pub control_group: Option<Arc<str>>,
+    /// `journal_keep`: events kept in the journal.
+    #[serde(default)]
+    pub journal_keep: JournalKeep,
     /// `vip_restore_limit`: so many restored addresses in so long, then fault.
     pub restore_limit: RestoreLimit,
     /// How the engine thread asks to be scheduled.
     pub process: ProcessSettings,
+}
+
+/// How many events the journal keeps, in memory and in its file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct JournalKeep(pub u32);
+
+impl Default for JournalKeep {
+    fn default() -> Self {
+        Self(1024)
+    }
 }
 
 /// How often a removed address is put back before the router gives up.

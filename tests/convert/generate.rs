@@ -144,6 +144,7 @@ fn global() -> impl Strategy<Value = GlobalSettings> {
             micros(4_294_000_000),
             micros(4_294_000_000),
             micros(4_294_000_000),
+            (16u32..=1_000_000).prop_map(JournalKeep),
         ),
         (any::<bool>(), any::<bool>(), any::<bool>()),
         limit,
@@ -162,6 +163,7 @@ fn global() -> impl Strategy<Value = GlobalSettings> {
                     script_security: flags.1,
                     unusable_faults: flags.2,
                     control_group: group.map(Arc::from),
+                    journal_keep: times.3,
                     restore_limit,
                     process,
                 }

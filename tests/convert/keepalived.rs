@@ -52,6 +52,7 @@ script_user = "root"
 vip_mismatch = "drop"
 control_group = "adm"
 vip_restore_limit = { count = 5, within = "10s" }
+journal_keep = 64
 
 [script.web]
 script = ["/bin/ls", "-d", "it's # \"quoted\" $HOME"]

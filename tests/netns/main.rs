@@ -6,11 +6,14 @@
 #[path = "../lab/mod.rs"]
 mod support;
 
+mod access;
 mod control;
 mod demo;
+mod differential;
 mod failures;
 mod feed;
 mod interop;
+mod journal;
 mod kernel;
 mod last;
 mod links;
@@ -28,7 +31,9 @@ use support::runner::{self, Test};
 const AT_ONCE: usize = 7;
 
 fn main() -> ExitCode {
-    let mut tests: Vec<Test> = interop::tests();
+    // The longest first.
+    let mut tests: Vec<Test> = differential::tests();
+    tests.extend(interop::tests());
     tests.extend(demo::tests());
     tests.extend(failures::tests());
     tests.extend(protocol::tests());
@@ -36,6 +41,8 @@ fn main() -> ExitCode {
     tests.extend(notify::tests());
     tests.extend(control::tests());
     tests.extend(operate::tests());
+    tests.extend(journal::tests());
+    tests.extend(access::tests());
     tests.extend(why::tests());
     tests.extend(reload::tests());
     tests.extend(programs::tests());

@@ -250,6 +250,7 @@ const NUMBERS: &[&str] = &[
     "nftables_priority",
     "vrrp_rx_bufs_multiplier",
     "active_key",
+    "journal_keep",
 ];
 
 /// Keywords that may stand alone or with a value that is no truth value.

@@ -8,6 +8,7 @@ use crate::conf::keywords::{Keyword, Within};
 const OURS: &[(Within, &str)] = &[
     (Within::Global, "control_group"),
     (Within::Global, "vip_restore_limit"),
+    (Within::Global, "journal_keep"),
     (Within::Global, "vip_mismatch"),
     (Within::Global, "track_handover"),
     (Within::Global, "script_unusable"),

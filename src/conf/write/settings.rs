@@ -8,7 +8,8 @@ use crate::conf::keywords::Within;
 use crate::conf::value::plain;
 use crate::model::settings::{
     CheckSettings, Command, ExternalSettings, FileSettings, GlobalSettings, GroupSettings,
-    NotifySettings, ParamMatch, ProcessTrackSettings, RestoreLimit, RunAs, Settings, Thresholds,
+    JournalKeep, NotifySettings, ParamMatch, ProcessTrackSettings, RestoreLimit, RunAs, Settings,
+    Thresholds,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -217,6 +218,7 @@ fn global(global: &GlobalSettings, defaults: &Defaults) -> Lines {
         script_security,
         unusable_faults,
         control_group,
+        journal_keep,
         restore_limit,
         process,
     } = global;
@@ -260,6 +262,8 @@ fn global(global: &GlobalSettings, defaults: &Defaults) -> Lines {
     if let Some(group) = control_group {
         lines.one("control_group", group, false);
     }
+    let needless = *journal_keep == JournalKeep::default();
+    lines.one("journal_keep", journal_keep.0, needless);
     let words = vec![
         restore_limit.count.to_string(),
         seconds(restore_limit.within),

@@ -9,7 +9,7 @@ use crate::core::election::{active_down_interval, skew_time};
 use crate::core::facts::Facts;
 use crate::core::fold::Standing;
 use crate::core::garp::GarpRun;
-use crate::core::handover::Pending;
+use crate::core::handover::{Fall, Pending};
 use crate::core::link::Links;
 use crate::core::peers::Peers;
 use crate::core::places::{Bystanders, Places, Requests};
@@ -97,6 +97,7 @@ pub(super) struct Active {
     pub(super) release_at: Instant,
     /// A handover that was offered and not yet answered.
     pub(super) pending: Option<Pending>,
+    pub(super) fell: Option<Fall>,
     /// Drained: silent until a successor is heard.
     pub(super) leaving: Option<Leaving>,
 }
@@ -463,6 +464,7 @@ impl Router {
             answer_at: now,
             release_at: now,
             pending: None,
+            fell: None,
             leaving: None,
         };
         self.enter(now, active, why, cx);
@@ -652,6 +654,7 @@ impl Router {
             let before = skew_time(version, old.priority, b.adver);
             let after = skew_time(version, new, b.adver);
             b.down_at = (b.down_at - before + after).max(now);
+            self.heed_lower(now);
         }
         let what = What::Priority {
             from: old.priority.get(),

@@ -138,6 +138,8 @@ fn a_second_daemon_with_the_same_folder_is_refused() {
     let lab = Lab::new(1);
     let r1 = lab.start(1, Mainstay, &Conf::one(Instance::v3(100)));
     r1.wait_state("VI_1", "MASTER", 8.0);
+    // The kernel has it a moment later.
+    wait_until("the address", secs(3.0), || lab.host(1).has(VIP));
     let out = lab.host(1).ns.run(|| {
         Command::new(mainstay())
             .arg("run")

@@ -19,7 +19,8 @@ impl Router {
         cx: &mut Cx<'_>,
     ) {
         match &self.state {
-            State::Init | State::Fault => {}
+            State::Init => {}
+            State::Fault => self.hear_in_fault(now, advert),
             State::Backup(_) => self.hear_in_backup(now, advert, from),
             State::Active(_) => self.hear_in_active(now, advert, from, cx),
         }

@@ -239,6 +239,7 @@ pub fn router(name: &str) -> RouterMaker {
         track_processes: Vec::new(),
         track_sessions: Vec::new(),
         handover: crate::model::settings::Handover::default(),
+        damping: None,
         all_failed: crate::model::settings::AllFailed::default(),
         notify: NotifySettings::default(),
     })
@@ -375,6 +376,7 @@ pub fn check(name: &str) -> CheckMaker {
         rise: 1,
         fall: 1,
         init_fail: false,
+        thresholds: Default::default(),
         unusable: None,
     })
 }
@@ -401,6 +403,12 @@ impl CheckMaker {
     /// Failures that make it down.
     pub const fn fall(mut self, fall: u32) -> Self {
         self.0.fall = fall;
+        self
+    }
+
+    /// Anything else.
+    pub fn with(mut self, change: impl FnOnce(&mut CheckSettings)) -> Self {
+        change(&mut self.0);
         self
     }
 

@@ -3,6 +3,7 @@
 
 mod all_failed;
 mod external;
+mod flapping;
 mod groups;
 mod handover;
 mod links;

@@ -3,7 +3,7 @@
 use crate::core::plan::Plan;
 use crate::model::addr::VirtualAddress;
 use crate::model::ids::{ActionId, CheckId, Family, LinkId, RunId};
-use crate::model::notice::{Notice, Notification};
+use crate::model::notice::{Notice, Notification, Phase, Told};
 use crate::model::order::Outcome;
 use crate::model::settings::CheckSettings;
 use std::net::IpAddr;
@@ -165,6 +165,32 @@ impl Actions {
     /// Whether nothing is to be done.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// Notifications from `from` on in the order of keepalived's start: instances that begin in
+    /// FAULT, groups, the other instances.
+    pub(super) fn order_start(&mut self, from: usize) {
+        let rank = |told: &Notification| match (&told.group, told.to) {
+            (None, Told::State(Phase::Fault)) => 0,
+            (Some(_), _) => 1,
+            (None, _) => 2,
+        };
+        let mut told = Vec::new();
+        let rest: Vec<Option<Action>> = self
+            .list
+            .drain(from.min(self.list.len())..)
+            .map(|action| match action {
+                Action::Notify(one) => {
+                    told.push(one);
+                    None
+                }
+                other => Some(other),
+            })
+            .collect();
+        told.sort_by_key(|one| rank(one));
+        let mut told = told.into_iter().map(Action::Notify);
+        self.list
+            .extend(rest.into_iter().filter_map(|a| a.or_else(|| told.next())));
     }
 
     /// Empties it and keeps the room.

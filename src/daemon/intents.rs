@@ -153,7 +153,12 @@ impl Intents {
 }
 
 fn read(path: &Path) -> io::Result<Vec<Written>> {
-    let size = fs::metadata(path)?.len();
+    let found = fs::metadata(path)?;
+    // Opening a FIFO would wait for its other end.
+    if !found.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let size = found.len();
     if size > LARGEST {
         return Err(io::Error::other(format!("it has {size} bytes")));
     }
@@ -217,6 +222,18 @@ mod tests {
             assert!(dir.path().join("intents.damaged").exists());
             assert!(!dir.path().join(FILE).exists());
         }
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join(FILE);
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+        let (mut intents, remark) = Intents::open(dir.path());
+        let remark = remark.expect("told of");
+        assert!(remark.contains("not a regular file"), "{remark}");
+        intents.put(written("a", None)).expect("written");
+        assert_eq!(Intents::open(dir.path()).0.all(), [written("a", None)]);
     }
 
     #[test]

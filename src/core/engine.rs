@@ -12,7 +12,7 @@ use crate::core::tracker::{Edge, Tracker};
 use crate::model::addr::Cidr;
 use crate::model::ids::{ActionId, CheckId, Family, LinkId, RouterId, RunId, Vrid};
 use crate::model::notice::{Mover, Notice, Phase, What, Why};
-use crate::model::order::{Outcome, StopKind};
+use crate::model::order::{Order, Outcome, StopKind};
 use crate::model::seen::{AddressSeen, LinkSeen, TrackedSeen, Verdict};
 use crate::model::settings::Settings;
 use crate::model::time::Instant;
@@ -77,6 +77,8 @@ pub struct Engine {
     pub(super) file_values: HashMap<Arc<str>, i32>,
     /// Whether tracked processes have their quorum, by name.
     pub(super) process_quorums: HashMap<Arc<str>, bool>,
+    /// Orders for instances that the next plan creates.
+    pub(super) waiting: Vec<Order>,
 }
 
 impl Engine {
@@ -114,6 +116,7 @@ impl Engine {
             groups: Vec::new(),
             file_values: HashMap::new(),
             process_quorums: HashMap::new(),
+            waiting: Vec::new(),
         };
         let plan = diff(&engine.settings, settings);
         let mut nothing = Actions::default();
@@ -165,7 +168,7 @@ impl Engine {
             }
             Input::Tracked(seen) => self.see_tracked(seen),
             Input::Order(order) => {
-                if self.begun {
+                if self.begun || (order.what.is_resumed() && !self.stopping) {
                     self.order(now, &order, out);
                 } else {
                     let why = "the daemon is starting or stopping".to_owned();
@@ -728,6 +731,9 @@ impl Engine {
     /// Performs a plan while running.
     fn reload(&mut self, now: Instant, plan: Plan, out: &mut Actions) {
         self.apply(now, plan, out);
+        for order in std::mem::take(&mut self.waiting) {
+            self.order(now, &order, out);
+        }
         self.links_moved = true;
     }
 }

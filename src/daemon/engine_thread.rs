@@ -175,17 +175,21 @@ impl Thread {
         Ok(())
     }
 
-    /// What is tracked was looked at before this thread was started; the rest waits its turn.
+    /// What is tracked, and what operators asked for in earlier runs, was looked at before this thread
+    /// was started; the rest waits its turn.
     fn take_tracked(&mut self, bridge: &EngineEnd) {
         let mut messages = std::mem::take(&mut self.messages);
         bridge.take(&mut messages);
         for message in messages {
-            if let ToEngine::Tracked(seen) = message {
-                let input = Input::Tracked(seen);
-                self.engine.handle(clock::now(), input, &mut self.actions);
-            } else {
-                self.messages.push(message);
-            }
+            let input = match message {
+                ToEngine::Tracked(seen) => Input::Tracked(seen),
+                ToEngine::Order(order) => Input::Order(order),
+                other => {
+                    self.messages.push(other);
+                    continue;
+                }
+            };
+            self.engine.handle(clock::now(), input, &mut self.actions);
         }
     }
 

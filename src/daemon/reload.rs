@@ -23,7 +23,6 @@ pub(super) struct Reloading {
     began: Instant,
     view: PlanView,
     warnings: Vec<String>,
-    created: Vec<Arc<str>>,
     by: Option<Caller>,
     reply: Option<ReplyTo<ReloadReply>>,
 }
@@ -79,13 +78,13 @@ impl Service {
                     began,
                     view,
                     warnings: config.warnings,
-                    created: created(&plan),
                     by,
                     reply,
                 });
                 self.settings = config.settings;
                 self.watchers.set(&self.settings);
                 self.tell_tracked();
+                self.resume(Some(&created(&plan)));
                 self.engine.send(ToEngine::Plan(Box::new(plan)));
             }
         }
@@ -112,9 +111,6 @@ impl Service {
         };
         self.record_reload(done.by, outcome, &text, None);
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        if !done.created.is_empty() {
-            self.resume(Some(&done.created));
-        }
         let reply = ReloadReply {
             applied: true,
             plan: done.view,

@@ -204,6 +204,7 @@ async fn serve(
         service.say(Level::Warn, warning);
     }
     service.tell_tracked();
+    service.resume(None);
     rt::trim();
     // Its stack is touched and locked: as large as it needs to be and no larger.
     let engine = std::thread::Builder::new()

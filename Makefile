@@ -7,7 +7,7 @@ NEEDS := tests/support/needs.sh
 # The same random cases each time; `make test PROPTEST_RNG_SEED=$$RANDOM` looks at others.
 export PROPTEST_RNG_SEED ?= 1
 
-.PHONY: build test check bench demo install fuzz-smoke netns deps rust
+.PHONY: build test soak check bench demo install fuzz-smoke netns deps rust
 
 build: rust
 	$(CARGO) build
@@ -18,6 +18,11 @@ test: rust deps
 	@$(CARGO) test --no-fail-fast 2>&1 | tee target/test.log; rc=$$?; \
 	awk -v root=$$((UID == 0)) -v policy=tests/policy/skips -f tests/support/closing.awk target/test.log || rc=1; \
 	exit $$rc
+
+# More of what `make test` plays; minutes for each line.
+soak: rust deps
+	$(CARGO) build --bin mainstay --example demo
+	DIFFERENTIAL_STEPS=500 TEST_LIMIT=1200 $(CARGO) test --test netns -- effective_priority_is_keepalived_s
 
 # Only the tests on real routers: `make netns T=v3_` runs a part of them.
 netns: rust deps

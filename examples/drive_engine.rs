@@ -111,6 +111,7 @@ fn perform(now: Instant, out: &mut Actions) -> Vec<ActionId> {
             Action::StartRun { settings, .. } => println!("{now}  start script {}", settings.name),
             Action::StopRun { run, how } => println!("{now}  {how:?} to run {}", run.0),
             Action::Ordered { outcome, .. } => println!("{now}  order: {outcome}"),
+            Action::Fed { outcome, .. } => println!("{now}  report: {outcome:?}"),
             Action::Notify(told) => println!("{now}  notify: {:?}", told.to),
             Action::Tell(notice) => println!("{now}  log: {notice}"),
             Action::Dispose(plan) => drop(plan),

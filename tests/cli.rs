@@ -127,6 +127,17 @@ impl Answers for Sample {
             Act::Drain { force: false, .. } => ordered("nobody_took_over", None),
             Act::Undrain { .. } => Err(Refusal::NoSuchInstance("x".into(), vec!["VI_1".into()])),
             Act::Takeover { .. } => Err(Refusal::PermissionDenied),
+            Act::SetTracker { name, value, for_s } => match &*name {
+                "db" => Ok(json!({
+                    "name": name, "value": value, "state": "up", "counter": "up 1/2",
+                    "changed": true, "left_s": for_s, "remark": "the disk is full",
+                })),
+                "load" => Err(Refusal::NotPermitted("only root may".into())),
+                _ => Err(Refusal::NoSuchTracker(
+                    name,
+                    vec!["db".into(), "load".into()],
+                )),
+            },
             Act::Log { level, for_s } => Ok(json!({"level": level, "until_s": for_s})),
         }
     }
@@ -450,6 +461,31 @@ fn acts_exit_by_what_came_of_them() {
     run(&["takeover"], 4);
     let level = run(&["log", "debug", "--for", "10m"], 0);
     assert_eq!(text(&level.stdout), "log level is debug for 10 min 0 s\n");
+    let set = run(&["track", "set", "db", "down", "--for", "5s"], 0);
+    assert_eq!(
+        text(&set.stdout),
+        "db is set to down for 5.000 s and counts as up (up 1/2)\n"
+    );
+    assert!(text(&set.stderr).contains("the disk is full"));
+    let json = run(&["track", "set", "db", "-3", "--json"], 0);
+    let told: Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(
+        (&told["form"], &told["value"]),
+        (&json!(FORM), &json!("-3"))
+    );
+    let refused = run(&["track", "set", "load", "7"], 4);
+    assert!(text(&refused.stderr).contains("permission denied: only root may"));
+    let unknown = run(&["track", "set", "dd", "up"], 1);
+    assert!(text(&unknown.stderr).contains("no external tracker dd (there are: db, load)"));
+    for list in [&["track"][..], &["track", "list"]] {
+        let none = run(list, 0);
+        assert!(text(&none.stdout).contains("no tracker is external"));
+    }
+    let json = run(&["track", "--json"], 0);
+    let told: Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(told, json!({"form": FORM, "trackers": []}));
+    run(&["track", "set", "db"], 64);
+    run(&["track", "set", "db", "up", "--for", "soon"], 64);
     run(&["drain", "VI_1", "--all"], 64);
     run(&["drain", "--for", "soon"], 64);
     run(&["log", "loud"], 64);
@@ -464,6 +500,8 @@ fn a_reader_that_leaves_early_is_no_failure_and_a_full_disk_is() {
             name: format!("eth{number}").into(),
             index: Some(number),
             up: true,
+            turning: None,
+            polled: false,
             rejected: vec![],
         })
         .collect();

@@ -183,9 +183,21 @@ fn inside(loaded: &Loaded) {
 /// For each acted-on keyword: a line with it, and one that differs in nothing else.
 const ACTED: &[(Within, &str, &str, &str)] = {
     use Within::{
-        AddressWord, Auth, Global, Instance, Script, SyncGroup, TrackFile, TrackProcess, TrackWord,
+        AddressWord, Auth, Global, Instance, Root, Script, SyncGroup, TrackFile, TrackGroup,
+        TrackProcess, TrackWord,
     };
     &[
+        (Root, "net_namespace", "", "net_namespace a"),
+        (Root, "linkbeat_use_polling", "", "linkbeat_use_polling"),
+        (TrackGroup, "group", "group {\nA\n}", "group {\nB\n}"),
+        (
+            Instance,
+            "linkbeat_use_polling",
+            "interface x",
+            "interface x\nlinkbeat_use_polling",
+        ),
+        (AddressWord, "track_group", "dev t8", "dev t8 track_group T"),
+        (Global, "default_interface", "", "default_interface x"),
         (Global, "router_id", "router_id a", "router_id b"),
         (
             Global,
@@ -306,12 +318,18 @@ const ACTED: &[(Within, &str, &str, &str)] = {
         ),
         (Global, "control_group", "", "control_group adm"),
         (Global, "vip_restore_limit", "", "vip_restore_limit 5 10"),
+        (Global, "journal_keep", "", "journal_keep 64"),
         (Global, "vip_mismatch", "", "vip_mismatch drop"),
         (Global, "track_handover", "", "track_handover off"),
         (Instance, "track_handover", "", "track_handover always"),
+        (Global, "all_failed", "", "all_failed hold"),
+        (Instance, "all_failed", "", "all_failed hold"),
         (TrackFile, "file", "file /a/b", "file /a/c"),
         (TrackFile, "weight", "", "weight 2"),
         (TrackFile, "init_file", "", "init_file 3"),
+        (TrackFile, "external", "", "external"),
+        (TrackFile, "lease", "external", "external\nlease 2"),
+        (TrackFile, "user", "external", "external\nuser nobody"),
         (TrackProcess, "process", "process a", "process b"),
         (TrackProcess, "param_match", "", "param_match initial"),
         (TrackProcess, "full_command", "", "full_command"),
@@ -373,6 +391,8 @@ const ACTED: &[(Within, &str, &str, &str)] = {
         (Script, "user", "", "user nobody"),
         (Script, "init_fail", "", "init_fail"),
         (Script, "check", "", "check tcp 127.0.0.1:80"),
+        (Script, "external", "", "external"),
+        (Script, "lease", "external", "external\nlease 2"),
         (Instance, "state", "", "state MASTER"),
         (Instance, "priority", "", "priority 9"),
         (Instance, "interface", "interface a", "interface b"),
@@ -491,7 +511,9 @@ const ACTED: &[(Within, &str, &str, &str)] = {
 
 fn with_line(within: Within, name: &str, line: &str) -> String {
     let put = |place: Within| if place == within { line } else { "" };
+    let fixed = if name == "track_group" { line } else { "" };
     let address = match (within, line.strip_prefix("six")) {
+        _ if name == "track_group" => "10.0.0.1/24".to_owned(),
         (Within::AddressWord, Some(options)) => format!("fe80::1/64 {options}"),
         (Within::AddressWord, None) => format!("10.0.0.1/24 {line}"),
         _ => "10.0.0.1/24".to_owned(),
@@ -523,13 +545,16 @@ fn with_line(within: Within, name: &str, line: &str) -> String {
         _ => "sync_group_tracking_weight\n",
     };
     format!(
-        "global_defs {{\n{}\n}}\nvrrp_script s {{\n{}{reverse}{}\n}}\nvrrp_script u {{\nscript /u\n}}\n\
+        "{}\ntrack_group T {{\n{}\n}}\nstatic_ipaddress {{\n10.3.0.1 {fixed}\n\
+         10.3.0.2 dev t9 track_group T\n}}\nglobal_defs {{\n{}\n}}\nvrrp_script s {{\n{}{reverse}{}\n}}\nvrrp_script u {{\nscript /u\n}}\n\
          track_file f {{\n{}{}\n}}\nvrrp_track_process p {{\n{}{}\n}}\n\
          vrrp_instance A {{\n{}{}{}\n{addresses}{auth}track_script {{\ns {}\n}}\n}}\n\
          vrrp_instance B {{\ninterface b0\nvirtual_router_id 99\nvirtual_ipaddress {{\n10.0.9.9\n}}\n\
          track_script {{\ns weight 9\n}}\n}}\n\
          vrrp_sync_group G {{\ngroup {{\nA\n}}\n{weights}{}\n}}\n\
          vrrp_sync_group H {{\ngroup {{\nB\n}}\n}}\n",
+        put(Within::Root),
+        put(Within::TrackGroup),
         put(Within::Global),
         given("script", "/s"),
         put(Within::Script),

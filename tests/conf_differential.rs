@@ -80,6 +80,10 @@ const OURS: &[(&str, &str)] = &[
         "bad-command",
         "keepalived takes a command without a word as no script",
     ),
+    (
+        "delay-limited",
+        "keepalived only logs that it shortens a delay of an interface",
+    ),
 ];
 
 /// What keepalived 2.2.7 objects to and we do not: a part of its message, and why.

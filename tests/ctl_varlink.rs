@@ -691,8 +691,12 @@ fn one_call_as_somebody_else() {
         return;
     };
     let method = std::env::var("CALL").expect("told by the test below");
+    let mut call = json!({ "method": method });
+    if method.ends_with(".SetTracker") {
+        call["parameters"] = json!({"name": "db", "value": "down"});
+    }
     let mut raw = Raw::connect(Path::new(&dir));
-    println!("{}", raw.call(&json!({ "method": method })));
+    println!("{}", raw.call(&call));
 }
 
 #[test]
@@ -742,4 +746,48 @@ fn a_stranger_in_the_group_reads_and_may_not_act() {
     let outside = ask("65533", "dev.mainstay.Control.Status");
     assert!(outside.contains("PermissionDenied"), "{outside}");
     assert_eq!(daemon.acts.lock().expect("not poisoned").len(), 0);
+    // Who may report is said in a tracker's block: the daemon decides, and knows who asks.
+    let told = ask("65534", "dev.mainstay.Control.SetTracker");
+    assert!(told.contains("\"done\":true"), "{told}");
+    let acts = daemon.acts.lock().expect("not poisoned");
+    assert!(
+        matches!(&acts[..], [(Act::SetTracker { .. }, 65_534)]),
+        "{acts:?}"
+    );
+}
+
+#[test]
+fn a_report_reaches_the_daemon_whole_and_trackers_are_listed() {
+    let daemon = Daemon::start();
+    let mut raw = daemon.connect();
+    let mut report = |parameters: Value| {
+        raw.call(&json!({
+            "method": "dev.mainstay.Control.SetTracker",
+            "parameters": parameters,
+        }))
+    };
+    let done = report(json!({"name": "db", "value": "-5", "for_s": 2.5}));
+    assert_eq!(done["parameters"]["done"], true, "{done}");
+    for (parameters, wrong) in [
+        (json!({"name": "db"}), "value"),
+        (json!({"value": "up"}), "name"),
+        (json!({"name": "db", "value": 5}), "value"),
+        (json!({"name": "db", "value": "up", "for_s": 0}), "for_s"),
+        (json!({"name": "db", "value": "up", "lease": 5}), "lease"),
+        (json!({"name": "x".repeat(300), "value": "up"}), "name"),
+    ] {
+        let refused = report(parameters);
+        assert_eq!(refused["error"], "org.varlink.service.InvalidParameter");
+        assert_eq!(refused["parameters"]["parameter"], wrong, "{refused}");
+    }
+    let listed = raw.call(&json!({"method": "dev.mainstay.Control.Trackers"}));
+    assert_eq!(listed["parameters"]["trackers"], json!([]), "{listed}");
+    let acts = daemon.acts.lock().expect("not poisoned");
+    let report = Act::SetTracker {
+        name: "db".into(),
+        value: "-5".into(),
+        for_s: Some(2.5),
+    };
+    let own = nix::unistd::geteuid().as_raw();
+    assert_eq!(acts[..], [(report, own)]);
 }

@@ -24,6 +24,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 fn file(name: &str, path: &Path) -> Arc<FileSettings> {
     Arc::new(FileSettings {
+        external: None,
         name: name.into(),
         path: path.to_str().expect("a path of ours").into(),
         weight: 1,

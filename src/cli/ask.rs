@@ -27,7 +27,11 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let code = match &error {
             Error::Permission(..) => exit::PERMISSION,
-            Error::Refused(name, _) if name.ends_with(".PermissionDenied") => exit::PERMISSION,
+            Error::Refused(name, _)
+                if name.ends_with(".PermissionDenied") || name.ends_with(".NotPermitted") =>
+            {
+                exit::PERMISSION
+            }
             Error::Refused(name, _) if name.ends_with(".ConfigRefused") => exit::CONFIG,
             Error::NotRunning(_)
             | Error::TimedOut(_)

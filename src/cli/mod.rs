@@ -13,6 +13,7 @@ mod out;
 mod reload;
 mod run;
 mod status;
+mod track;
 mod why;
 
 use crate::obs::log::Threshold;
@@ -83,6 +84,8 @@ enum Command {
     Undrain(orders::UndrainArgs),
     /// Serve now, whatever the weighted trackers say, until undrain.
     Takeover(orders::TakeoverArgs),
+    /// Set trackers that other programs feed (`external`), and list them.
+    Track(track::TrackArgs),
     /// Change from which level on the running daemon's log tells.
     Log(log::LogArgs),
 }
@@ -143,6 +146,7 @@ pub fn main() -> ExitCode {
         Command::Drain(args) => orders::drain(&args),
         Command::Undrain(args) => orders::undrain(&args),
         Command::Takeover(args) => orders::takeover(&args),
+        Command::Track(args) => track::main(&args),
         Command::Log(args) => log::main(&args),
     }
 }

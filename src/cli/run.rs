@@ -41,6 +41,10 @@ pub(super) struct RunArgs {
     /// Configuration id, what `@NAME` lines of the file are compared with.
     #[arg(short = 'i', long, value_name = "ID")]
     config_id: Option<String>,
+    /// Run in this network namespace, whatever net_namespace in the file says. Unless folders are
+    /// named, the daemon has its own below the usual ones: /run/mainstay/NAME.
+    #[arg(short = 's', long, value_name = "NAME")]
+    namespace: Option<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -79,6 +83,7 @@ pub(super) fn missing() -> String {
 }
 
 fn options(args: RunArgs, file: PathBuf) -> RunOptions {
+    let usual_dirs = args.runtime_dir.is_none() && args.state_dir.is_none();
     let state_dir = match (args.state_dir, &args.runtime_dir) {
         (Some(dir), _) => dir,
         (None, Some(runtime)) => runtime.join("state"),
@@ -98,6 +103,8 @@ fn options(args: RunArgs, file: PathBuf) -> RunOptions {
         },
         strict: args.strict,
         config_id: args.config_id,
+        namespace: args.namespace,
+        usual_dirs,
     }
 }
 
@@ -144,11 +151,15 @@ mod tests {
             "--strict",
             "-i",
             "left",
+            "-s",
+            "blue",
         ]);
         assert_eq!(options.log.format, Some(Format::Json));
         assert_eq!(options.log.level, Threshold::Debug);
         assert!(options.strict);
         assert_eq!(options.config_id.as_deref(), Some("left"));
+        assert_eq!(options.namespace.as_deref(), Some("blue"));
+        assert!(options.usual_dirs && !of(&["--runtime-dir", "/r"]).usual_dirs);
         assert_eq!(of(&[]).log, LogOptions::default());
     }
 }

@@ -1,4 +1,4 @@
-//! Entries of `virtual_ipaddress` and `virtual_ipaddress_excluded` (keepalived.conf(5), reference of
+//! Entries of `virtual_ipaddress`, `virtual_ipaddress_excluded` and `static_ipaddress` (keepalived.conf(5), reference of
 //! ip-address(8) words).
 
 use super::audit::unacted;
@@ -10,6 +10,7 @@ use super::source::Span;
 use super::value;
 use crate::model::addr::{Cidr, VirtualAddress};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 /// An address and where it stands.
 #[derive(Clone, Debug)]
@@ -18,15 +19,30 @@ pub(super) struct Entry {
     pub(super) address: VirtualAddress,
     /// Where the address itself stands.
     pub(super) span: Span,
+    /// `track_group` of a static one, and where it stands.
+    pub(super) track_group: Option<(Arc<str>, Span)>,
 }
 
-/// Reads one line of the list.
+/// Reads one line of a list of virtual addresses.
 pub(super) fn entry(node: &Node, diags: &mut Diags) -> Option<Entry> {
+    let entry = static_entry(node, diags)?;
+    if let Some((_, span)) = &entry.track_group {
+        let what = "track_group is for static addresses; it is left out here";
+        let help =
+            "the instance tracks the interface of its address anyway, unless no_track stands there";
+        diags.push(Diagnostic::error("unknown-option", *span, what).help(help));
+    }
+    Some(entry)
+}
+
+/// Reads one line of `static_ipaddress`.
+pub(super) fn static_entry(node: &Node, diags: &mut Diags) -> Option<Entry> {
     let (first, options) = node.words.split_first()?;
     let cidr = value::cidr(first, diags)?;
     let mut this = Reading {
         address: VirtualAddress::plain(cidr),
         broadcast: None,
+        track_group: None,
         dropped: false,
     };
     let mut rest = options;
@@ -64,12 +80,16 @@ pub(super) fn entry(node: &Node, diags: &mut Diags) -> Option<Entry> {
     (!this.dropped).then_some(Entry {
         address: this.address,
         span: first.span,
+        track_group: this
+            .track_group
+            .map(|word| (word.text.clone().into(), word.span)),
     })
 }
 
 struct Reading<'t> {
     address: VirtualAddress,
     broadcast: Option<(&'t Word, &'t Word)>,
+    track_group: Option<&'t Word>,
     dropped: bool,
 }
 
@@ -112,6 +132,7 @@ impl<'t> Reading<'t> {
                 };
             }
             ("-nodad", _) if self.only_v6(word, diags) => self.address.dad = true,
+            ("track_group", Some(arg)) => self.track_group = Some(arg),
             ("noprefixroute", _) => self.address.no_prefix_route = true,
             ("no_track", _) => self.address.no_track = true,
             _ => {}

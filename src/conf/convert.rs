@@ -108,6 +108,14 @@ impl Carrier {
                 more.extend(self.carried(node));
                 continue;
             }
+            if row.block.is_some_and(Within::is_list) {
+                // The settings have its entries already.
+                let at = index.get(row.name);
+                if let Some(item) = at.and_then(|at| self.items.get_mut(*at)) {
+                    options(node, item);
+                }
+                continue;
+            }
             let words: Vec<&str> = node.words.iter().map(|word| &*word.text).collect();
             let mut added: Vec<Item> = Vec::new();
             for child in node.children() {
@@ -136,10 +144,11 @@ impl Carrier {
         more.append(&mut self.items);
         more.sort_by_key(|item| match item.name() {
             "global_defs" => 1,
-            "vrrp_instance" => 3,
-            "vrrp_sync_group" => 4,
+            "track_group" => 2,
+            "vrrp_instance" => 4,
+            "vrrp_sync_group" => 5,
             _ if item.block.is_none() => 0,
-            _ => 2,
+            _ => 3,
         });
         self.items = more;
     }
@@ -184,40 +193,42 @@ fn verbatim(node: &Node) -> Item {
 /// Options of addresses and peers that are not acted on yet.
 fn entries(node: &Node, item: &mut Item) {
     for list in node.children() {
-        let words = match list.row.and_then(|row| row.block) {
-            Some(Within::Addresses) => Within::AddressWord,
-            Some(Within::Peers) => Within::PeerWord,
-            Some(_) | None => continue,
-        };
-        let mine = item
-            .block
-            .iter_mut()
-            .flatten()
-            .find(|mine| mine.row == list.row);
-        let Some(mine) = mine else { continue };
-        for entry in list.children() {
-            let mut rest = entry.args();
-            let mut more = Vec::new();
-            while let Some((word, tail)) = rest.split_first() {
-                rest = tail;
-                let Some(row) = super::keywords::find(words, &word.text) else {
-                    continue;
-                };
-                let (args, tail) = tail.split_at(tail.len().min(usize::from(row.min)));
-                rest = tail;
-                if row.status != Status::Acted {
-                    more.push(word.text.to_string());
-                    more.extend(args.iter().map(|arg| arg.text.to_string()));
-                }
-            }
-            if more.is_empty() {
+        let mut lists = item.block.iter_mut().flatten();
+        if let Some(mine) = lists.find(|mine| mine.row == list.row) {
+            options(list, mine);
+        }
+    }
+}
+
+/// Those of one list.
+fn options(list: &Node, mine: &mut Item) {
+    let words = match list.row.and_then(|row| row.block) {
+        Some(Within::Addresses) => Within::AddressWord,
+        Some(Within::Peers) => Within::PeerWord,
+        Some(_) | None => return,
+    };
+    for entry in list.children() {
+        let mut rest = entry.args();
+        let mut more = Vec::new();
+        while let Some((word, tail)) = rest.split_first() {
+            rest = tail;
+            let Some(row) = super::keywords::find(words, &word.text) else {
                 continue;
+            };
+            let (args, tail) = tail.split_at(tail.len().min(usize::from(row.min)));
+            rest = tail;
+            if row.status != Status::Acted {
+                more.push(word.text.to_string());
+                more.extend(args.iter().map(|arg| arg.text.to_string()));
             }
-            let key = entry_key(entry.name());
-            let found = mine.block.iter_mut().flatten();
-            if let Some(found) = found.into_iter().find(|one| entry_key(one.name()) == key) {
-                found.words.extend(more);
-            }
+        }
+        if more.is_empty() {
+            continue;
+        }
+        let key = entry_key(entry.name());
+        let found = mine.block.iter_mut().flatten();
+        if let Some(found) = found.into_iter().find(|one| entry_key(one.name()) == key) {
+            found.words.extend(more);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `global_defs`: what concerns the program, and what instances take over where they say nothing.
 
+use super::all_failed;
 use super::block::Node;
 use super::diag::{Diagnostic, Diags};
 use super::keywords::{self, Within};
@@ -7,7 +8,9 @@ use super::lexer::Word;
 use super::script::run_as;
 use super::value::{self, Junk};
 use crate::model::ids::Version;
-use crate::model::settings::{GarpSettings, GlobalSettings, Handover, RestoreLimit, RunAs};
+use crate::model::settings::{
+    AllFailed, GarpSettings, GlobalSettings, Handover, JournalKeep, RestoreLimit, RunAs,
+};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -17,6 +20,9 @@ pub(super) const GROUP4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 pub(super) const GROUP6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 /// The longest delay in seconds that keepalived can count in microseconds.
 const LONGEST: u64 = 4294;
+/// Events that the journal can be told to keep.
+const LEAST_KEPT: u32 = 16;
+const MOST_KEPT: u32 = 1_000_000;
 
 /// What `global_defs` say.
 pub(super) struct Global {
@@ -46,8 +52,12 @@ pub(super) struct Global {
     pub(super) drop_mismatch: bool,
     /// `track_handover`.
     pub(super) handover: Handover,
+    /// `all_failed`.
+    pub(super) all_failed: AllFailed,
     /// `script_user`.
     pub(super) script_user: Option<RunAs>,
+    /// `default_interface`: where static addresses belong that name none.
+    pub(super) default_interface: Option<Box<str>>,
 }
 
 /// Announcement settings, each only if given.
@@ -196,7 +206,9 @@ impl Default for Global {
             checksum_as_v2: false,
             drop_mismatch: false,
             handover: Handover::default(),
+            all_failed: AllFailed::default(),
             script_user: None,
+            default_interface: None,
         }
     }
 }
@@ -227,6 +239,11 @@ impl Global {
         match name {
             "router_id" => settings.router_id = Some(arg.text.clone().into()),
             "control_group" => settings.control_group = Some(arg.text.clone().into()),
+            "default_interface" => {
+                if value::interface(arg, diags) {
+                    self.default_interface = Some(arg.text.clone());
+                }
+            }
             "vrrp_version" => self.version = version(word, arg, diags).unwrap_or(self.version),
             "vrrp_down_timer_adverts" => {
                 if let Some(n) = down_adverts(word, arg, diags) {
@@ -259,6 +276,16 @@ impl Global {
                 self.drop_mismatch = mismatch(arg, diags).unwrap_or(self.drop_mismatch);
             }
             "track_handover" => self.handover = handover(arg, diags).unwrap_or(self.handover),
+            "all_failed" => {
+                self.all_failed = all_failed::read(arg, diags).unwrap_or(self.all_failed);
+            }
+            "journal_keep" => {
+                let range = i64::from(LEAST_KEPT)..=i64::from(MOST_KEPT);
+                let kept = value::integer(word, arg, range, Junk::Refuse, diags);
+                if let Some(n) = kept.and_then(|n| u32::try_from(n).ok()) {
+                    settings.journal_keep = JournalKeep(n);
+                }
+            }
             "vip_restore_limit" => self.restore_limit(word, args, diags),
             "vrrp_mcast_group4" | "vrrp_mcast_group6" => group(word, arg, diags),
             _ if self.process(word, args, arg, diags) => {}
@@ -418,7 +445,7 @@ mod tests {
         let (g, codes) = settings(
             "router_id r\ncontrol_group adm\nvrrp_startup_delay 0.5\nvrrp_delay_after_boot 30\n\
              vrrp_garp_interval 0.001\nvrrp_gna_interval 0.000002\nlog_unknown_vrids\nenable_script_security\n\
-             vip_restore_limit 5 10",
+             vip_restore_limit 5 10\njournal_keep 1000000",
         );
         assert!(codes.is_empty(), "{codes:?}");
         assert_eq!(g.router_id.as_deref(), Some("r"));
@@ -427,11 +454,22 @@ mod tests {
         assert_eq!(g.delay_after_boot, Duration::from_secs(30));
         assert_eq!(g.garp_interval, Duration::from_millis(1));
         assert_eq!(g.gna_interval, Duration::from_micros(2));
+        assert_eq!(g.journal_keep, JournalKeep(1_000_000));
         assert!(g.log_unknown_vrids && g.script_security);
         assert_eq!(
             (g.restore_limit.count, g.restore_limit.within),
             (5, Duration::from_secs(10))
         );
+    }
+
+    #[test]
+    fn the_journal_keeps_at_least_16_and_at_most_a_million_events() {
+        for wrong in ["15", "1000001", "many", "-1"] {
+            let (g, codes) = settings(&format!("journal_keep {wrong}"));
+            assert_eq!(g.journal_keep.0, 1024, "{wrong}");
+            assert_eq!(codes.len(), 1, "{wrong}: {codes:?}");
+        }
+        assert_eq!(settings("journal_keep 16").0.journal_keep.0, 16);
     }
 
     #[test]

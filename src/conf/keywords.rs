@@ -214,18 +214,18 @@ const NEEDS_NET: Status = Refused("the routers would run in the wrong network");
 const TABLE: &[Keyword] = &[
     // The top level.
     block(W::Root, "global_defs", 0, W::Global, Acted),
-    key(W::Root, "net_namespace", 1, 1, NEEDS_NET),
+    key(W::Root, "net_namespace", 1, 1, Acted),
     key(W::Root, "net_namespace_ipvs", 1, 1, Lvs),
     key(W::Root, "namespace_with_ipsets", 0, 0, ASIDE),
     key(W::Root, "instance", 1, 1, ONE_DAEMON),
     key(W::Root, "use_pid_dir", 0, 0, ONE_DAEMON),
     key(W::Root, "child_wait_time", 1, 1, ONE_PROCESS),
-    key(W::Root, "linkbeat_use_polling", 0, 0, LATER),
-    block(W::Root, "linkbeat_interfaces", 0, W::Interfaces, LATER),
-    block(W::Root, "interface_up_down_delays", 0, W::Interfaces, LATER),
+    key(W::Root, "linkbeat_use_polling", 0, 0, Acted),
+    block(W::Root, "linkbeat_interfaces", 0, W::Interfaces, Acted),
+    block(W::Root, "interface_up_down_delays", 0, W::Interfaces, Acted),
     block(W::Root, "garp_group", 0, W::GarpGroup, LATER),
-    block(W::Root, "track_group", 1, W::TrackGroup, LATER),
-    block(W::Root, "static_ipaddress", 0, W::Addresses, ASIDE),
+    block(W::Root, "track_group", 1, W::TrackGroup, Acted),
+    block(W::Root, "static_ipaddress", 0, W::Addresses, Acted),
     block(W::Root, "static_routes", 0, W::Routes, ASIDE),
     block(W::Root, "static_rules", 0, W::Rules, ASIDE),
     block(W::Root, "vrrp_script", 1, W::Script, Acted),
@@ -277,7 +277,7 @@ const TABLE: &[Keyword] = &[
     key(W::Global, "startup_script_timeout", 1, 1, ASIDE),
     key(W::Global, "shutdown_script_timeout", 1, 1, ASIDE),
     key(W::Global, "dynamic_interfaces", 0, 1, ALWAYS),
-    key(W::Global, "default_interface", 1, 1, ASIDE),
+    key(W::Global, "default_interface", 1, 1, Acted),
     key(W::Global, "disable_local_igmp", 0, 0, ASIDE),
     key(W::Global, "vrrp_mcast_group4", 1, 1, Acted),
     key(W::Global, "vrrp_mcast_group6", 1, 1, Acted),
@@ -408,14 +408,16 @@ const TABLE: &[Keyword] = &[
     // Ours.
     key(W::Global, "control_group", 1, 1, Acted),
     key(W::Global, "vip_restore_limit", 2, 2, Acted),
+    key(W::Global, "journal_keep", 1, 1, Acted),
     key(W::Global, "vip_mismatch", 1, 1, Acted),
     key(W::Global, "track_handover", 1, 1, Acted),
+    key(W::Global, "all_failed", 1, 1, Acted),
     // garp_group, track_group.
     key(W::GarpGroup, "garp_interval", 1, 1, AsBlock),
     key(W::GarpGroup, "gna_interval", 1, 1, AsBlock),
     key(W::GarpGroup, "interface", 1, 1, AsBlock),
     block(W::GarpGroup, "interfaces", 0, W::Names, AsBlock),
-    block(W::TrackGroup, "group", 0, W::Names, AsBlock),
+    block(W::TrackGroup, "group", 0, W::Names, Acted),
     // vrrp_script.
     cmd(W::Script, "script", 1, Acted),
     key(W::Script, "interval", 1, 1, Acted),
@@ -427,10 +429,17 @@ const TABLE: &[Keyword] = &[
     key(W::Script, "init_fail", 0, 0, Acted),
     // Ours.
     key(W::Script, "check", 1, MANY, Acted),
+    key(W::Script, "external", 0, 0, Acted),
+    key(W::Script, "lease", 1, 1, Acted),
     // track_file, vrrp_track_process, bfd_instance.
     key(W::TrackFile, "file", 1, 1, Acted),
     key(W::TrackFile, "weight", 1, 2, Acted),
     key(W::TrackFile, "init_file", 0, 2, Acted),
+    // Ours.
+    key(W::TrackFile, "external", 0, 0, Acted),
+    key(W::TrackFile, "lease", 1, 1, Acted),
+    key(W::TrackFile, "user", 1, 1, Acted),
+    // Theirs again.
     key(W::TrackProcess, "process", 1, MANY, Acted),
     key(W::TrackProcess, "param_match", 0, 1, Acted),
     key(W::TrackProcess, "full_command", 0, 0, Acted),
@@ -498,7 +507,7 @@ const TABLE: &[Keyword] = &[
     block(W::Instance, "track_file", 0, W::Tracks, Acted),
     block(W::Instance, "track_process", 0, W::Tracks, Acted),
     block(W::Instance, "track_bfd", 0, W::Tracks, LATER),
-    key(W::Instance, "linkbeat_use_polling", 0, 0, LATER),
+    key(W::Instance, "linkbeat_use_polling", 0, 0, Acted),
     key(W::Instance, "accept", 0, 0, ANYWAY),
     key(W::Instance, "no_accept", 0, 0, ASIDE),
     key(W::Instance, "preempt", 0, 0, Acted),
@@ -534,6 +543,7 @@ const TABLE: &[Keyword] = &[
     key(W::Instance, "lvs_sync_daemon_interface", 1, 1, Lvs),
     key(W::Instance, "vip_mismatch", 1, 1, Acted),
     key(W::Instance, "track_handover", 1, 1, Acted),
+    key(W::Instance, "all_failed", 1, 1, Acted),
     // authentication, auth_hmac.
     key(W::Auth, "auth_type", 1, 1, Acted),
     key(W::Auth, "auth_pass", 1, 1, Acted),
@@ -573,7 +583,7 @@ const TABLE: &[Keyword] = &[
     key(W::AddressWord, "mngtmpaddr", 0, 0, ASIDE),
     key(W::AddressWord, "autojoin", 0, 0, ASIDE),
     key(W::AddressWord, "use_vmac", 0, 0, NEEDS_VMAC),
-    key(W::AddressWord, "track_group", 1, 1, LATER),
+    key(W::AddressWord, "track_group", 1, 1, Acted),
     // After a peer, after a tracked thing.
     key(W::PeerWord, "min_ttl", 1, 1, LATER),
     key(W::PeerWord, "max_ttl", 1, 1, LATER),
@@ -678,7 +688,6 @@ mod tests {
     #[test]
     fn what_is_unsafe_to_neglect_is_refused() {
         for (within, name) in [
-            (W::Root, "net_namespace"),
             (W::Instance, "vrf"),
             (W::Instance, "auth_hmac"),
             (W::Instance, "use_vmac"),

@@ -6,10 +6,11 @@
 //! conditions, variables and loops; `lexer` makes words and braces; `block` makes a tree; `audit` holds it against
 //! the table in [`keywords`]; `global`, `script`, `tracked`, `router`, `address`, `notify` and `track` read
 //! values; `settle` makes an instance that can run; `group` and `weights` fold sync groups into their
-//! members; `check` looks at all of them together; [`places`] remembers where it all
+//! members; `links` and `statics` read what concerns interfaces; `check` looks at all of them together; [`places`] remembers where it all
 //! stands. Nothing here knows a socket, an interface or a user; only [`source`] opens files.
 
 mod address;
+mod all_failed;
 mod aside;
 mod audit;
 mod block;
@@ -18,6 +19,7 @@ mod convert;
 pub mod diag;
 mod differences;
 mod expand;
+mod external;
 #[doc(hidden)]
 pub mod fuzz;
 mod global;
@@ -25,6 +27,7 @@ mod group;
 mod include;
 pub mod keywords;
 mod lexer;
+mod links;
 mod notify;
 pub mod places;
 mod probe;
@@ -33,6 +36,7 @@ mod router;
 mod script;
 mod settle;
 pub mod source;
+mod statics;
 mod toml;
 mod track;
 mod tracked;
@@ -227,28 +231,34 @@ fn settings(nodes: &[Node], diags: &mut Diags) -> Settings {
         global.read(node, diags);
     }
     note_late_defaults(nodes, diags);
-    // Not acted on yet, but mistakes in them are told.
-    for entry in blocks(nodes, "static_ipaddress").flat_map(Node::children) {
-        address::entry(entry, diags);
-    }
+    global.settings.net_namespace = links::namespace(nodes, diags);
+    let mut links = links::read(nodes, diags);
     let mut trackers = trackers(nodes, diags);
     let mut placed = routers(nodes, &global, &mut trackers, diags);
     let user = global.script_user.as_ref();
     let groups = group::settle(nodes, &mut placed, &mut trackers, user, diags);
+    all_failed::agree(&groups, &mut placed, diags);
+    let interface = global.default_interface.as_deref();
+    let statics = statics::settle(nodes, interface, &mut placed, diags);
+    links.limit(&placed, diags);
     trackers.note_unused(diags);
+    external::one_name_each(nodes, &mut trackers, diags);
     differences::note(nodes, &placed, diags);
     note_script_security(nodes, &global, diags);
     Settings {
         files: trackers.files.list.into_iter().map(Arc::new).collect(),
         processes: trackers.processes.list.into_iter().map(Arc::new).collect(),
         groups,
+        links: links.settings,
+        statics: statics.addresses,
+        track_groups: statics.groups,
         checks: trackers
             .scripts
             .list
             .into_iter()
             .map(|check| {
                 let mut settings = check.settings;
-                if settings.command.user.is_none() {
+                if settings.command.user.is_none() && settings.external.is_none() {
                     settings.command.user.clone_from(&global.script_user);
                 }
                 Arc::new(settings)
@@ -520,14 +530,13 @@ mod tests {
 
     #[test]
     fn what_is_not_acted_on_is_named() {
-        let loaded = read("net_namespace n\nglobal_defs {\nsmtp_alert\n}\n");
+        let loaded = read("garp_group {\n}\nglobal_defs {\nsmtp_alert\n}\n");
         let unacted: Vec<_> = loaded
             .diagnostics
             .iter()
             .filter_map(|d| d.unacted)
             .collect();
-        assert_eq!(unacted, ["net_namespace", "smtp_alert"]);
-        assert!(loaded.settings.is_none(), "another namespace is refused");
+        assert_eq!(unacted, ["garp_group", "smtp_alert"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `vrrp_instance` as written: each keyword read and in range, nothing settled yet.
 
 use super::address;
+use super::all_failed;
 use super::block::Node;
 use super::diag::{Diagnostic, Diags};
 use super::global::{self, GROUP4, GROUP6, Garp, other_group};
@@ -12,7 +13,7 @@ use super::track::Lists;
 use super::value::{self, Junk};
 use crate::model::ids::{Version, Vrid};
 use crate::model::priority::Priority;
-use crate::model::settings::{Handover, NotifySettings};
+use crate::model::settings::{AllFailed, Handover, NotifySettings};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +72,8 @@ pub(super) struct Draft {
     pub(super) lists: Lists,
     /// `track_handover`.
     pub(super) handover: Option<At<Handover>>,
+    /// `all_failed`.
+    pub(super) all_failed: Option<At<AllFailed>>,
     /// `nopreempt`.
     pub(super) nopreempt: Option<Span>,
     /// `preempt_delay`.
@@ -262,6 +265,11 @@ impl Draft {
             "track_handover" => {
                 if let Some(when) = global::handover(arg, diags) {
                     self.handover = Some((when, word.span));
+                }
+            }
+            "all_failed" => {
+                if let Some(what) = all_failed::read(arg, diags) {
+                    self.all_failed = Some((what, word.span.to(arg.span)));
                 }
             }
             "vip_mismatch" => {

@@ -2,6 +2,7 @@
 
 use super::block::Node;
 use super::diag::{Diagnostic, Diags};
+use super::external;
 use super::lexer::Word;
 use super::probe;
 use super::source::is_stand_in;
@@ -236,7 +237,12 @@ pub(super) fn check(node: &Node, diags: &mut Diags) -> Option<Check> {
             _ => {}
         }
     }
-    if probe.is_some() {
+    let external = external::read(node, diags);
+    if external.is_some() {
+        command = Some(vec!["external".into()]);
+        (probe, user) = (None, None);
+        (interval, timeout) = (Duration::from_secs(1), None);
+    } else if probe.is_some() {
         command = probe::instead(node, diags);
     }
     let Some(argv) = command else {
@@ -259,6 +265,7 @@ pub(super) fn check(node: &Node, diags: &mut Diags) -> Option<Check> {
             name: name.text.clone().into(),
             command: Command { argv, user },
             probe,
+            external,
             interval,
             timeout: timeout.unwrap_or(interval),
             weight,

@@ -1,6 +1,7 @@
 //! From an instance as written to one that can run: defaults, the family, what contradicts what.
 
 use super::address;
+use super::all_failed;
 use super::diag::{Diagnostic, Diags};
 use super::global::Global;
 use super::notify;
@@ -55,6 +56,7 @@ pub(super) fn settle(
     }
     let given = |own: Option<At<bool>>, default: bool| own.map_or(default, |(on, _)| on);
     let handover = handover(&draft, global, strict, diags);
+    let all_failed = all_failed::of(&draft, start.priority, global, diags);
     let auth = auth(&draft, version, diags);
     let adver = adver(&draft, version, diags);
     let mut notify = draft.notify;
@@ -64,7 +66,9 @@ pub(super) fn settle(
         track_links: tracked.links,
         track_files: tracked.files,
         track_processes: tracked.processes,
+        track_sessions: tracked.sessions,
         handover,
+        all_failed,
         name: draft.name,
         interface: interface?,
         vrid: vrid?,

@@ -220,6 +220,8 @@ pub(super) struct Resolved {
     pub(super) files: Vec<NamedTrackSettings>,
     /// Processes.
     pub(super) processes: Vec<NamedTrackSettings>,
+    /// BFD sessions.
+    pub(super) sessions: Vec<Arc<str>>,
 }
 
 /// Definitions of one kind by name.
@@ -425,8 +427,9 @@ impl Trackers {
             .resolve(&lists.processes, order, diags, |e, p| {
                 named(e, p.weight, p.reverse)
             });
-        self.sessions
-            .resolve(&lists.sessions, order, diags, |_, ()| ());
+        let sessions = self
+            .sessions
+            .resolve(&lists.sessions, order, diags, |e, ()| e.name.clone());
         let mut seen = HashMap::new();
         let mut links = Vec::with_capacity(lists.links.len());
         for entry in &lists.links {
@@ -443,6 +446,7 @@ impl Trackers {
             links,
             files,
             processes,
+            sessions,
         }
     }
 

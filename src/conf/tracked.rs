@@ -2,6 +2,7 @@
 
 use super::block::Node;
 use super::diag::{Diagnostic, Diags};
+use super::external;
 use super::lexer::Word;
 use super::script::reversed;
 use super::track::weight;
@@ -88,6 +89,18 @@ pub(super) fn file(node: &Node, diags: &mut Diags) -> Option<File> {
             _ => {}
         }
     }
+    let external = external::read(node, diags);
+    if external.is_some() {
+        return Some(File {
+            name: name.text.clone().into(),
+            path: "".into(),
+            weight: pull.0,
+            reverse: pull.1,
+            init: None,
+            overwrite: false,
+            external,
+        });
+    }
     let Some(path) = path.filter(|p| !p.text.is_empty()) else {
         missing(node, "file", "file /run/my-service/health", diags);
         return None;
@@ -112,6 +125,7 @@ pub(super) fn file(node: &Node, diags: &mut Diags) -> Option<File> {
         reverse: pull.1,
         init,
         overwrite,
+        external: None,
     })
 }
 
@@ -495,6 +509,12 @@ mod tests {
             told("neighbour_ip 10.0.0.9\nmultiplier x"),
             with("bad-number")
         );
+        let user = instance("virtual_ipaddress { 10.0.0.1 }\ntrack_bfd {\nb weight -9\nc\n}");
+        let loaded = read(&format!(
+            "bfd_instance b {{\nneighbor_ip 10.0.0.9\n}}\n{user}"
+        ));
+        let settings = loaded.settings.expect("usable");
+        assert_eq!(settings.routers[0].track_sessions, ["b".into()]);
         assert!(told("min_rx 5").contains(&"tracks-nothing"));
         assert!(told("neighbor_ip 10.0.0.9\nsource_ip fe80::1").contains(&"mixed-families"));
     }

@@ -5,7 +5,8 @@ use super::diag::{Diagnostic, Diags};
 use super::source::Span;
 use super::track::{Entry, Lists, Resolved};
 use crate::model::priority::Weight;
-use crate::model::settings::RouterSettings;
+use crate::model::settings::{LinkTrackSettings, RouterSettings};
+use std::sync::Arc;
 
 /// A settled instance, and where things stand.
 pub(super) struct Placed {
@@ -213,6 +214,11 @@ pub(super) fn join(router: &mut Placed, group: &Shared<'_>, diags: &mut Diags) {
             }
         }
     }
+    for session in &group.tracked.sessions {
+        if !settings.track_sessions.contains(session) {
+            settings.track_sessions.push(session.clone());
+        }
+    }
     join_links(router, group, diags);
 }
 
@@ -258,6 +264,29 @@ fn join_links(router: &mut Placed, group: &Shared<'_>, diags: &mut Diags) {
     }
 }
 
+/// Tracks an interface without weight, unless it is anyway; the weight it had, if that goes.
+pub(super) fn track_without_weight(
+    settings: &mut RouterSettings,
+    interface: &Arc<str>,
+) -> Option<Weight> {
+    let own = settings.interface == *interface && !settings.dont_track_primary;
+    if own || carries(settings, interface) {
+        return None;
+    }
+    let plain = LinkTrackSettings {
+        interface: interface.clone(),
+        weight: Weight::FAULT,
+        reverse: false,
+    };
+    let links = &mut settings.track_links;
+    let Some(listed) = links.iter_mut().find(|t| t.interface == *interface) else {
+        links.push(plain);
+        return None;
+    };
+    let before = std::mem::replace(listed, plain);
+    (before.weight != Weight::FAULT).then_some(before.weight)
+}
+
 /// Whether addresses are on an interface, which is tracked for that.
 fn carries(settings: &RouterSettings, name: &str) -> bool {
     settings
@@ -286,6 +315,7 @@ pub(super) fn drop_own(router: &mut Placed, diags: &mut Diags) {
 }
 
 /// Interfaces that addresses are on are tracked anyway, without weight, and take none from the list.
+/// A line that turns a fault around (`weight 0 reverse`) counts, and in place of that.
 pub(super) fn drop_carriers(router: &mut Placed, diags: &mut Diags) {
     let Placed {
         settings,
@@ -295,7 +325,7 @@ pub(super) fn drop_carriers(router: &mut Placed, diags: &mut Diags) {
     let links = std::mem::take(&mut settings.track_links);
     let (under, kept): (Vec<_>, Vec<_>) = links
         .into_iter()
-        .partition(|link| carries(settings, &link.interface));
+        .partition(|link| carries(settings, &link.interface) && !link.is_fault_when_up());
     settings.track_links = kept;
     for link in under {
         if link.weight != Weight::FAULT {
@@ -385,6 +415,19 @@ mod tests {
         assert_eq!(told, ["tracked-twice"]);
         assert!(s.routers[0].track_links.is_empty());
         assert_eq!(s.routers[1].track_links[0].weight.get(), 9);
+    }
+
+    #[test]
+    fn a_fault_turned_around_counts_though_addresses_are_on_the_interface() {
+        let lines = |words| {
+            format!(
+                "virtual_ipaddress_excluded {{\n10.7.7.7 dev eth1\n}}\ntrack_interface {{\neth1 {words}\n}}"
+            )
+        };
+        let (s, _) = settings(&lines("weight 0 reverse"), "", "group { B }");
+        assert!(s.routers[0].track_links[0].is_fault_when_up());
+        let (s, _) = settings(&lines("weight 9 reverse"), "", "group { B }");
+        assert!(s.routers[0].track_links.is_empty());
     }
 
     #[test]

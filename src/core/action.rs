@@ -2,6 +2,7 @@
 
 use crate::core::plan::Plan;
 use crate::model::addr::VirtualAddress;
+use crate::model::feed::Fed;
 use crate::model::ids::{ActionId, CheckId, Family, LinkId, RunId};
 use crate::model::notice::{Notice, Notification, Phase, Told};
 use crate::model::order::Outcome;
@@ -70,6 +71,13 @@ pub enum Action {
         id: u64,
         /// What came of it.
         outcome: Outcome,
+    },
+    /// What came of a report on an external tracker.
+    Fed {
+        /// The report's number.
+        id: u64,
+        /// What came of it.
+        outcome: Fed,
     },
     /// Tell the notify programs.
     Notify(Box<Notification>),

@@ -25,7 +25,12 @@ impl Engine {
         let old_checks = std::mem::take(&mut self.check_order);
         let old_settings = std::mem::replace(&mut self.settings, new.clone());
         self.apply_checks(now, &plan.checks, &old_checks, &new, out);
+        self.relate_reports(&old_settings, &new);
 
+        for name in self.links.take(now, &new) {
+            self.mark_interface(&name);
+        }
+        self.set_timer(Slot::Links, self.links.due());
         let others = self.bystanders(&plan.routers, &old_order, &new);
         let (mut created, mut altered) = (Vec::new(), Vec::new());
         for step in &plan.routers {
@@ -60,6 +65,7 @@ impl Engine {
             }
         }
         self.relate(&new);
+        self.alter_statics(&new, &others, out);
         if self.begun {
             // What another router gives up in this turn is no leftover.
             let leaving: HashSet<(LinkId, Cidr)> = out
@@ -78,6 +84,7 @@ impl Engine {
                     | Action::StartRun { .. }
                     | Action::StopRun { .. }
                     | Action::Ordered { .. }
+                    | Action::Fed { .. }
                     | Action::Notify(_)
                     | Action::Tell(_)
                     | Action::Dispose(_) => None,
@@ -161,15 +168,13 @@ impl Engine {
                     self.users.entry(*check).or_default().push(*id);
                 }
             }
-            let mut interfaces: Vec<&Arc<str>> = vec![&router.interface];
             for address in router.installed() {
                 let owners = self.virtuals.entry(address.cidr.addr).or_default();
                 if owners.last() != Some(id) {
                     owners.push(*id);
                 }
-                interfaces.extend(&address.dev);
             }
-            interfaces.extend(router.track_links.iter().map(|t| &t.interface));
+            let mut interfaces: Vec<&Arc<str>> = router.used_interfaces().collect();
             interfaces.sort();
             interfaces.dedup();
             for name in interfaces {
@@ -200,6 +205,10 @@ impl Engine {
                 others.there.insert(spot(link, what.cidr), what.clone());
             }
         }
+        for (link, what) in self.static_places() {
+            others.there.insert(spot(link, what.cidr), what.clone());
+        }
+        others.kept.extend(self.static_spots(new));
         for step in steps {
             let (Step::Alter { old, new: at } | Step::Keep { old, new: at }) = *step else {
                 continue;
@@ -344,17 +353,21 @@ impl Engine {
                 .links
                 .get(*id)
                 .is_some_and(|l| l.name == *name && !l.flags.loopback && l.has(*cidr));
-            let used = self.by_interface.contains_key(name);
+            let used = self.by_interface.contains_key(name) || self.statics.uses(name);
             let configured = self.virtuals.contains_key(&cidr.addr);
-            if there && used && !configured && !self.is_claimed(*id, *cidr) {
+            let wanted = self.statics.wants(name, *cidr);
+            if there && used && !configured && !wanted && !self.is_claimed(*id, *cidr) {
                 let what = Arc::new(VirtualAddress::plain(*cidr));
                 self.remove_leftover(*id, name, what, out);
             }
         }
     }
 
-    /// Whether one of our routers has this address installed.
+    /// Whether one of our routers has this address installed, or it is a static one.
     fn is_served(&self, link: LinkId, cidr: Cidr) -> bool {
+        if self.statics.has(link, cidr) {
+            return true;
+        }
         let Some(owners) = self.virtuals.get(&cidr.addr) else {
             return false;
         };

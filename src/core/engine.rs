@@ -1,12 +1,14 @@
 //! The engine: one door in, one list out, one question.
 
 use crate::core::action::{Action, Actions, Change};
+use crate::core::feed::Reports;
 use crate::core::group::Group;
 use crate::core::input::Input;
 use crate::core::link::Links;
 use crate::core::places::Requests;
 use crate::core::plan::{Plan, diff};
 use crate::core::router::{Cx, Router, State};
+use crate::core::statics::{self, Statics};
 use crate::core::timers::{Slot, Timers};
 use crate::core::tracker::{Edge, Tracker};
 use crate::model::addr::Cidr;
@@ -79,6 +81,9 @@ pub struct Engine {
     pub(super) process_quorums: HashMap<Arc<str>, bool>,
     /// Orders for instances that the next plan creates.
     pub(super) waiting: Vec<Order>,
+    /// What other programs reported of external trackers.
+    pub(super) reports: Reports,
+    pub(super) statics: Statics,
 }
 
 impl Engine {
@@ -117,6 +122,8 @@ impl Engine {
             file_values: HashMap::new(),
             process_quorums: HashMap::new(),
             waiting: Vec::new(),
+            reports: Reports::default(),
+            statics: Statics::default(),
         };
         let plan = diff(&engine.settings, settings);
         let mut nothing = Actions::default();
@@ -135,7 +142,7 @@ impl Engine {
             Input::Backlog(link) => self.links.backlog(link),
             Input::Socket { link, family, open } => self.see_socket(link, family, open),
             Input::Tick => self.tick(now, out),
-            Input::Link(seen) => self.see_link(now, &seen),
+            Input::Link(seen) => self.see_link(now, &seen, out),
             Input::Address(seen) => self.see_address(now, &seen, out),
             Input::CheckStarted { check, run } => {
                 if let Some(Some(tracker)) = self.trackers.get_mut(check.0 as usize) {
@@ -166,7 +173,8 @@ impl Engine {
                     self.reload(now, *plan, out);
                 }
             }
-            Input::Tracked(seen) => self.see_tracked(seen),
+            Input::Tracked(seen) => self.see_tracked(now, seen),
+            Input::Feed(feed) => self.feed(now, &feed, out),
             Input::Order(order) => {
                 if self.begun || (order.what.is_resumed() && !self.stopping) {
                     self.order(now, &order, out);
@@ -185,10 +193,11 @@ impl Engine {
         self.deadline = self.earliest();
     }
 
-    /// The end of the start's delay and every timer, whichever comes first.
+    /// The end of the start's delay, of a lease, and every timer, whichever comes first.
     fn earliest(&mut self) -> Option<Instant> {
         let timer = self.timers.earliest();
-        self.opens_at.into_iter().chain(timer).min()
+        let others = [self.opens_at, self.reports.lease_at];
+        others.into_iter().flatten().chain(timer).min()
     }
 
     /// When to call [`Engine::handle`] with [`Input::Tick`] at the latest. Ask after every call.
@@ -305,9 +314,12 @@ impl Engine {
                     self.timers.set(slot, tracker.deadline());
                     self.mark_edge(CheckId(id), edge);
                 }
+                Slot::Links => self.turn_links(now),
+                Slot::Statics => self.tick_statics(now, out),
             }
         }
         self.due = due;
+        self.end_leases(now, out);
         self.links.end_pass();
     }
 
@@ -347,9 +359,11 @@ impl Engine {
 
     // ---- facts -----------------------------------------------------------------------------------
 
-    fn see_link(&mut self, now: Instant, seen: &LinkSeen) {
+    fn see_link(&mut self, now: Instant, seen: &LinkSeen, out: &mut Actions) {
         let old_mac = self.links.get(seen.link).and_then(|l| l.flags.mac);
-        let names = self.links.see(seen.link, &seen.name, seen.is);
+        let names = self.links.see(now, seen.link, &seen.name, seen.is);
+        self.timers.set(Slot::Links, self.links.due());
+        self.statics_see_link(seen.link, out);
         let new_mac = seen.is.and_then(|f| f.mac);
         for name in names.into_iter().flatten() {
             self.links_moved = true;
@@ -366,6 +380,14 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// New states of interfaces have lasted long enough.
+    pub(super) fn turn_links(&mut self, now: Instant) {
+        for name in self.links.turn(now) {
+            self.mark_interface(&name);
+        }
+        self.timers.set(Slot::Links, self.links.due());
     }
 
     fn see_socket(&mut self, link: LinkId, family: Family, open: bool) {
@@ -389,6 +411,7 @@ impl Engine {
         if link.see(seen) {
             self.mark_interface(&name);
         }
+        self.static_seen(now, seen.link, seen.cidr, seen.present, out);
         let Some(owners) = self.virtuals.get(&seen.cidr.addr) else {
             return;
         };
@@ -437,6 +460,9 @@ impl Engine {
         let Some((owner, hint)) = self.requests.settle(id) else {
             return;
         };
+        if owner == statics::OWNER {
+            return self.static_answered(now, hint, id, errno, out);
+        }
         let Some(Some(router)) = self.routers.get_mut(owner.0 as usize) else {
             return;
         };
@@ -479,6 +505,7 @@ impl Engine {
         for id in self.order.clone() {
             self.scrub(id, &HashSet::new(), out);
         }
+        self.begin_statics(left, out);
         for (id, tracker) in self.trackers.iter_mut().enumerate() {
             if let Some(tracker) = tracker {
                 tracker.start(now);
@@ -514,6 +541,7 @@ impl Engine {
             self.timers.set(Slot::Router(id.0), None);
         }
         self.stop_groups(out);
+        self.stop_statics(out);
         for (id, tracker) in self.trackers.iter_mut().enumerate() {
             if let Some(tracker) = tracker {
                 tracker.stop(now, out);
@@ -560,8 +588,14 @@ impl Engine {
         self.edge_of.clone()
     }
 
-    fn see_tracked(&mut self, seen: TrackedSeen) {
+    pub(super) fn see_tracked(&mut self, now: Instant, seen: TrackedSeen) {
         let (kind, name) = match seen {
+            TrackedSeen::Link { interface, up } => {
+                if self.links.beat(now, &interface, up) {
+                    self.mark_interface(&interface);
+                }
+                return self.timers.set(Slot::Links, self.links.due());
+            }
             TrackedSeen::File { name, value } => {
                 if self.file_values.insert(name.clone(), value) == Some(value) {
                     return;
@@ -600,13 +634,13 @@ impl Engine {
         self.timers.set(slot, at);
     }
 
-    fn mark_interface(&mut self, name: &str) {
+    pub(super) fn mark_interface(&mut self, name: &str) {
         if let Some(ids) = self.by_interface.get(name) {
             self.dirty.extend(ids.iter().rev());
         }
     }
 
-    fn mark_edge(&mut self, check: CheckId, edge: Option<Edge>) {
+    pub(super) fn mark_edge(&mut self, check: CheckId, edge: Option<Edge>) {
         if edge.is_none() {
             return;
         }

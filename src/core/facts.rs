@@ -16,6 +16,8 @@ pub(super) struct Facts {
     pub(super) source: Option<IpAddr>,
     pub(super) mtu: u32,
     pub(super) faults: Vec<Why>,
+    /// Trackers failed, and it serves only if nobody else does (`all_failed hold`).
+    pub(super) degraded: Option<Why>,
     /// Held without a word: scripts have no result yet, or the start is delayed.
     pub(super) held: bool,
     pub(super) standing: Standing,
@@ -74,7 +76,10 @@ impl Engine {
             .filter(|a| !a.no_track)
             .filter_map(|a| a.dev.as_ref())
         {
+            // A line of its own, turned around, stands in for that.
+            let listed = s.track_links.iter().any(|t| t.interface == *dev);
             if *dev != s.interface
+                && !listed
                 && let Some(why) = self.link_fault(dev)
                 && !faults.contains(&why)
             {
@@ -96,17 +101,21 @@ impl Engine {
         if router.term.is_some() {
             confirmed = standing.priority;
         }
-        Facts {
+        let mut facts = Facts {
             link: link.map(|l| l.id),
             source,
             mtu: link.map_or(1500, |l| l.flags.mtu),
-            held: self.is_closed() || (tracked.pending && faults.is_empty()),
+            held: false,
+            degraded: None,
             faults,
             standing,
             confirmed,
             by: self.moved_by(),
             may_claim: true,
-        }
+        };
+        facts.bear(router);
+        facts.held = self.is_closed() || (tracked.pending && facts.faults.is_empty());
+        facts
     }
 
     fn link_fault(&self, name: &Arc<str>) -> Option<Why> {
@@ -164,6 +173,7 @@ impl Engine {
         }
         for track in &s.track_files {
             let Some(&value) = self.file_values.get(&track.name) else {
+                pending |= track.weight == 0 && self.reports.awaits(&track.name);
                 continue;
             };
             let is = pull_of_value(track.weight, track.reverse, value);

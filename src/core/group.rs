@@ -43,9 +43,16 @@ impl Engine {
             return;
         };
         let others = group.members.iter().filter(|m| **m != id);
+        let mut ill = None;
         for other in others.filter_map(|m| self.router(*m)) {
             if other.own_fault {
                 facts.faults.push(Why::GroupMember {
+                    group: group.settings.name.clone(),
+                    member: other.settings.name.clone(),
+                });
+            }
+            if other.own_degraded {
+                ill.get_or_insert(Why::GroupMember {
                     group: group.settings.name.clone(),
                     member: other.settings.name.clone(),
                 });
@@ -56,6 +63,9 @@ impl Engine {
         }
         if !facts.faults.is_empty() {
             facts.held = self.is_closed();
+            facts.degraded = None;
+        } else if let (Some(why), None) = (ill, &facts.degraded) {
+            facts.degrade(why);
         }
     }
 
@@ -73,10 +83,14 @@ impl Engine {
                 continue;
             }
             let facts = self.facts(router);
-            let own = (!facts.faults.is_empty(), facts.held);
-            let moved = (router.own_fault, router.own_held) != own;
+            let own = (
+                !facts.faults.is_empty(),
+                facts.held,
+                facts.degraded.is_some(),
+            );
+            let moved = (router.own_fault, router.own_held, router.own_degraded) != own;
             if let Some(Some(router)) = self.routers.get_mut(id.0 as usize) {
-                (router.own_fault, router.own_held) = own;
+                (router.own_fault, router.own_held, router.own_degraded) = own;
             }
             if seen.insert(id) {
                 order.push(id);

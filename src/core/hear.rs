@@ -28,6 +28,12 @@ impl Router {
     fn hear_in_backup(&mut self, now: Instant, advert: &Advert<'_>, from: IpAddr) {
         let ours = self.standing.priority;
         let version = self.settings.version;
+        let preempts = match advert.claim {
+            Claim::Release => false,
+            Claim::Hold(theirs) => {
+                self.settings.preempt || ours.is_owner() || self.relieves(theirs)
+            }
+        };
         let State::Backup(b) = &mut self.state else {
             return;
         };
@@ -40,7 +46,6 @@ impl Router {
             }
             Claim::Hold(theirs) => theirs,
         };
-        let preempts = self.settings.preempt || ours.is_owner();
         if theirs < ours && preempts {
             let delay = self.settings.preempt_delay;
             let until = *b.hold_until.get_or_insert(now + delay);

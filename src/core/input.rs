@@ -2,6 +2,7 @@
 
 use crate::core::plan::Plan;
 use crate::model::addr::Cidr;
+use crate::model::feed::Feed;
 use crate::model::ids::{ActionId, CheckId, Family, LinkId, RunId};
 use crate::model::order::{Order, StopKind};
 use crate::model::seen::{AddressSeen, LinkSeen, TrackedSeen, Verdict};
@@ -60,6 +61,8 @@ pub enum Input<'a> {
     },
     /// A tracked file or process is found to be so.
     Tracked(TrackedSeen),
+    /// Another program reports; the answer is [`crate::core::action::Action::Fed`].
+    Feed(Feed),
     /// The kernel did it.
     Applied {
         /// The request.

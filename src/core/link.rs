@@ -1,12 +1,14 @@
 //! What is believed about each link: flags, addresses, and what was refused on it.
 
+use crate::core::debounce::{Debounce, Delays};
 use crate::core::strangers::Strangers;
 use crate::model::addr::{Cidr, is_link_local};
 use crate::model::ids::{Family, LinkId};
 use crate::model::seen::{AddressSeen, LinkFlags};
+use crate::model::settings::Settings;
 use crate::model::time::Instant;
-use crate::model::view::LinkView;
-use std::collections::HashMap;
+use crate::model::view::{LinkView, TurnView};
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -16,6 +18,11 @@ pub(super) struct Link {
     pub(super) id: LinkId,
     pub(super) name: Arc<str>,
     pub(super) flags: LinkFlags,
+    /// Whether it is up, as it counts.
+    state: Debounce,
+    delays: Delays,
+    /// Its link is polled; what that found, if anything yet.
+    polled: Option<Option<bool>>,
     addresses: Vec<Held>,
     /// Adverts waited unread when time was last looked at.
     pub(super) backlog: bool,
@@ -43,7 +50,10 @@ impl Link {
         Self {
             id,
             name,
+            state: Debounce::new(flags.up && flags.running),
             flags,
+            delays: Delays::default(),
+            polled: None,
             addresses: Vec::new(),
             backlog: false,
             backlog_passes: 0,
@@ -55,9 +65,31 @@ impl Link {
         }
     }
 
-    /// Up with carrier.
+    /// Up with carrier, as it counts.
     pub(super) const fn is_up(&self) -> bool {
-        self.flags.up && self.flags.running
+        self.state.is_up()
+    }
+
+    /// Up with carrier at this moment.
+    pub(super) fn carries(&self) -> bool {
+        let polled = self.polled.flatten();
+        self.flags.up && polled.unwrap_or(self.flags.running)
+    }
+
+    /// A state other than the one that counts.
+    pub(super) fn turning(&self, now: Instant) -> Option<TurnView> {
+        let (lasted, wait) = self.state.turning(now, self.delays)?;
+        Some(TurnView {
+            up: !self.state.is_up(),
+            for_s: lasted.as_secs_f64(),
+            counts_after_s: wait.as_secs_f64(),
+        })
+    }
+
+    /// Looks at its state again; true if another one counts from now on.
+    fn look(&mut self, now: Instant) -> bool {
+        let up = self.carries();
+        self.state.see(now, up, self.delays)
     }
 
     /// Takes an address fact; true if it changed the belief.
@@ -125,11 +157,13 @@ impl Link {
         first
     }
 
-    pub(super) fn view(&self) -> LinkView {
+    pub(super) fn view(&self, now: Instant) -> LinkView {
         LinkView {
             name: self.name.clone(),
             index: Some(self.id.0),
             up: self.is_up(),
+            turning: self.turning(now),
+            polled: self.polled.is_some(),
             rejected: [
                 ("unknown_vrid", self.unknown_vrid),
                 ("unreadable", self.unreadable),
@@ -149,6 +183,12 @@ pub(super) struct Links {
     by_name: HashMap<Arc<str>, LinkId>,
     /// Links with unread packets in this pass, and in the one before.
     backlogged: [Vec<LinkId>; 2],
+    /// `interface_up_down_delays`.
+    delays: HashMap<Arc<str>, Delays>,
+    /// Interfaces whose link is polled.
+    polled: HashSet<Arc<str>>,
+    /// When the first new state counts.
+    due: Option<Instant>,
 }
 
 impl Links {
@@ -175,8 +215,93 @@ impl Links {
         self.by_name.get(name).and_then(|id| self.by_id.get(id))
     }
 
+    /// Takes what the settings say of interfaces; returns the names of those that turned by it.
+    pub(super) fn take(&mut self, now: Instant, settings: &Settings) -> Vec<Arc<str>> {
+        let delays = settings.links.delays.iter();
+        self.delays = delays.map(|d| (d.interface.clone(), d.into())).collect();
+        let polled = settings.polled();
+        self.polled = polled.into_iter().map(|p| p.interface).collect();
+        let ids: Vec<LinkId> = self.by_id.keys().copied().collect();
+        for id in ids {
+            self.rule(id);
+        }
+        self.turn(now)
+    }
+
+    /// Gives a link the rules of its name.
+    fn rule(&mut self, id: LinkId) {
+        if let Some(link) = self.by_id.get_mut(&id) {
+            link.delays = self.delays.get(&link.name).copied().unwrap_or_default();
+            link.polled = self
+                .polled
+                .contains(&link.name)
+                .then(|| link.polled.flatten());
+        }
+    }
+
+    /// Takes what a polled interface said of its link; true if its state counts otherwise by it.
+    pub(super) fn beat(&mut self, now: Instant, name: &str, up: bool) -> bool {
+        let id = self.by_name.get(name).copied();
+        let Some(link) = id.and_then(|id| self.by_id.get_mut(&id)) else {
+            return false;
+        };
+        let Some(found) = &mut link.polled else {
+            return false;
+        };
+        let first = found.replace(up).is_none();
+        let before = link.is_up();
+        if first {
+            // Until now it was the kernel's word; this is the state it is first seen in.
+            link.state = Debounce::new(link.carries());
+        }
+        link.look(now);
+        let turned = link.is_up() != before;
+        self.reckon();
+        turned
+    }
+
+    /// When [`Links::turn`] has something to do.
+    pub(super) const fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Lets states count that have lasted; returns the names of those interfaces, in order.
+    pub(super) fn turn(&mut self, now: Instant) -> Vec<Arc<str>> {
+        let turned = self.by_id.values_mut().filter_map(|link| {
+            let turned = link.look(now);
+            turned.then(|| link.name.clone())
+        });
+        let mut names: Vec<Arc<str>> = turned.collect();
+        names.sort();
+        self.reckon();
+        names
+    }
+
+    fn reckon(&mut self) {
+        let due = self.by_id.values().filter_map(|l| l.state.due(l.delays));
+        self.due = due.min();
+    }
+
     /// Takes a link fact; returns the names whose users must look again.
     pub(super) fn see(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        name: &Arc<str>,
+        is: Option<LinkFlags>,
+    ) -> [Option<Arc<str>>; 2] {
+        let names = self.note(id, name, is);
+        if names[0].is_some() {
+            self.rule(id);
+            if let Some(link) = self.by_id.get_mut(&id) {
+                link.look(now);
+            }
+            self.reckon();
+        }
+        names
+    }
+
+    fn note(
         &mut self,
         id: LinkId,
         name: &Arc<str>,
@@ -202,6 +327,8 @@ impl Links {
             Some(link) => {
                 let old = std::mem::replace(&mut link.name, name.clone());
                 link.flags = flags;
+                // What was found was said of the other name.
+                link.polled = None;
                 if self.by_name.get(&old) == Some(&id) {
                     self.by_name.remove(&old);
                 }
@@ -238,6 +365,7 @@ impl Links {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn flags() -> LinkFlags {
         LinkFlags {
@@ -285,16 +413,99 @@ mod tests {
     #[test]
     fn a_rename_is_told_under_both_names() {
         let mut links = Links::default();
-        links.see(LinkId(3), &"eth0".into(), Some(flags()));
-        let told = links.see(LinkId(3), &"wan".into(), Some(flags()));
+        links.see(Instant::ZERO, LinkId(3), &"eth0".into(), Some(flags()));
+        let told = links.see(Instant::ZERO, LinkId(3), &"wan".into(), Some(flags()));
         assert_eq!(told, [Some("eth0".into()), Some("wan".into())]);
         assert!(links.named("eth0").is_none());
         assert_eq!(links.named("wan").map(|l| l.id), Some(LinkId(3)));
         assert_eq!(
-            links.see(LinkId(3), &"wan".into(), Some(flags())),
+            links.see(Instant::ZERO, LinkId(3), &"wan".into(), Some(flags())),
             [None, None]
         );
-        links.see(LinkId(3), &"wan".into(), None);
+        links.see(Instant::ZERO, LinkId(3), &"wan".into(), None);
         assert!(links.named("wan").is_none());
+    }
+
+    fn delayed(down: u64, up: u64) -> Settings {
+        let mut settings = Settings::default();
+        settings.links.delays.push(crate::model::links::LinkDelay {
+            interface: "eth0".into(),
+            down: Duration::from_secs(down),
+            up: Duration::from_secs(up),
+        });
+        settings
+    }
+
+    fn at(seconds: u64) -> Instant {
+        Instant::ZERO + Duration::from_secs(seconds)
+    }
+
+    fn down() -> LinkFlags {
+        LinkFlags {
+            running: false,
+            ..flags()
+        }
+    }
+
+    #[test]
+    fn a_delayed_interface_counts_as_up_until_it_was_down_for_so_long() {
+        let mut links = Links::default();
+        links.take(at(0), &delayed(2, 0));
+        links.see(at(0), LinkId(1), &"eth0".into(), Some(flags()));
+        links.see(at(5), LinkId(1), &"eth0".into(), Some(down()));
+        let link = links.named("eth0").expect("seen");
+        assert!(link.is_up() && !link.carries());
+        let view = link.turning(at(6)).expect("it turns");
+        assert_eq!(view.to_string(), "down for 1.0 s, counts after 2 s");
+        assert_eq!(links.due(), Some(at(7)));
+        assert_eq!(links.turn(at(7)), ["eth0".into()]);
+        assert!(!links.named("eth0").expect("seen").is_up());
+        assert_eq!(links.due(), None);
+    }
+
+    #[test]
+    fn a_delay_goes_with_the_name_and_a_new_interface_begins_anew() {
+        let mut links = Links::default();
+        links.take(at(0), &delayed(2, 2));
+        links.see(at(0), LinkId(1), &"wan".into(), Some(flags()));
+        links.see(at(1), LinkId(1), &"eth0".into(), Some(flags()));
+        links.see(at(1), LinkId(1), &"eth0".into(), Some(down()));
+        assert_eq!(links.due(), Some(at(3)), "renamed into the delay");
+        links.see(at(2), LinkId(1), &"eth0".into(), None);
+        assert_eq!(links.due(), None);
+        links.see(at(2), LinkId(2), &"eth0".into(), Some(down()));
+        links.see(at(3), LinkId(2), &"eth0".into(), Some(flags()));
+        let up = |links: &Links| links.named("eth0").is_some_and(Link::is_up);
+        assert!(up(&links), "this one was never up before");
+        assert!(links.take(at(4), &Settings::default()).is_empty());
+        links.see(at(4), LinkId(2), &"eth0".into(), Some(down()));
+        assert!(!up(&links), "a reload took the delay away");
+    }
+
+    #[test]
+    fn of_a_polled_interface_the_poll_is_believed_and_the_kernels_flag_is_not() {
+        let mut settings = Settings::default();
+        settings.links.polls.push(crate::model::links::LinkPoll {
+            interface: "eth0".into(),
+            how: crate::model::links::Linkbeat::Auto,
+        });
+        let mut links = Links::default();
+        links.take(at(0), &settings);
+        links.see(at(0), LinkId(1), &"eth0".into(), Some(flags()));
+        let up = |links: &Links| links.named("eth0").is_some_and(Link::is_up);
+        assert!(up(&links), "before the first poll the kernel is believed");
+        assert!(links.beat(at(1), "eth0", false) && !up(&links));
+        assert!(!links.beat(at(2), "eth0", false), "no news");
+        assert!(links.beat(at(3), "eth0", true) && up(&links));
+        links.see(at(4), LinkId(1), &"eth0".into(), Some(down()));
+        assert!(up(&links), "it still has a link");
+        let off = LinkFlags {
+            up: false,
+            ..flags()
+        };
+        links.see(at(5), LinkId(1), &"eth0".into(), Some(off));
+        assert!(!up(&links), "but not if it is switched off");
+        assert_eq!(links.take(at(6), &Settings::default()).len(), 0);
+        assert!(!links.beat(at(7), "eth0", false), "not polled any more");
     }
 }

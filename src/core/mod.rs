@@ -6,9 +6,12 @@
 
 pub mod action;
 mod apply;
+mod debounce;
+mod degraded;
 pub mod election;
 pub mod engine;
 mod facts;
+mod feed;
 pub mod fold;
 mod garp;
 mod group;
@@ -23,6 +26,7 @@ pub mod plan;
 mod receive;
 mod router;
 mod serve;
+mod statics;
 mod stats;
 mod strangers;
 pub mod timers;

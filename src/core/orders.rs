@@ -1,7 +1,6 @@
 //! What an operator may ask of an instance: drain, take over, and back.
 
 use crate::core::action::{Action, Actions};
-use crate::core::election::active_down_interval;
 use crate::core::engine::Engine;
 use crate::core::router::{Cx, Leaving, Router, State, Term};
 use crate::model::ids::RouterId;
@@ -115,18 +114,21 @@ impl Engine {
 impl Router {
     /// Begins to leave; true if somebody else must be heard first.
     fn drain(&mut self, now: Instant, id: Option<u64>, force: bool, cx: &mut Cx<'_>) -> bool {
-        let s = &self.settings;
-        let lowest = Priority::contender(1);
-        let patience = active_down_interval(s.version, lowest, s.adver, s.down_adverts);
+        let patience = self.patience();
         match &mut self.state {
-            State::Active(a) if a.leaving.is_none() => {
+            State::Active(a) if a.leaving.is_none_or(|leaving| !leaving.drained) => {
+                // Who gives way already because of a tracker has sent its release.
+                let silent = a.leaving.is_some();
                 a.leaving = Some(Leaving {
                     id,
                     until: now + patience,
                     force,
+                    drained: true,
                 });
                 a.pending = None;
-                self.send_advert(Claim::Release, cx);
+                if !silent {
+                    self.send_advert(Claim::Release, cx);
+                }
                 true
             }
             State::Active(_) => true,
@@ -152,8 +154,13 @@ impl Router {
             return false;
         };
         if let Claim::Hold(_) = claim {
-            self.term = Some(Term::Drained);
-            self.follow(now, Why::Drained, cx);
+            let why = if leaving.drained {
+                self.term = Some(Term::Drained);
+                Why::Drained
+            } else {
+                self.why_gave_way(from)
+            };
+            self.follow(now, why, cx);
             if let Some(id) = leaving.id {
                 let outcome = Outcome::Done {
                     successor: Some(from),
@@ -177,6 +184,12 @@ impl Router {
         }
         a.leaving = None;
         a.advert_at = now;
+        if !leaving.force {
+            self.serve_on(cx);
+        }
+        if !leaving.drained {
+            return false;
+        }
         let outcome = if leaving.force {
             self.term = Some(Term::Drained);
             self.forced_out = true;
@@ -194,6 +207,9 @@ impl Router {
         if let Some(fault) = self.faults.first() {
             return Some(format!("{} is in FAULT: {fault}", self.settings.name));
         }
+        if let Some(why) = &self.degraded {
+            return Some(format!("{} is degraded: {why}", self.settings.name));
+        }
         if matches!(self.state, State::Init) {
             return Some(format!("{} has not started yet", self.settings.name));
         }
@@ -204,16 +220,23 @@ impl Router {
             .map(|(addr, p)| format!("{addr} advertises priority {p}, which cannot be outranked"))
     }
 
-    const fn is_leaving(&self) -> bool {
-        matches!(&self.state, State::Active(a) if a.leaving.is_some())
+    fn is_leaving(&self) -> bool {
+        matches!(&self.state, State::Active(a) if a.leaving.is_some_and(|l| l.drained))
+    }
+
+    /// Another transition ends the wait for a successor; a drain is in force all the same.
+    pub(super) fn end_leaving(&mut self, cx: &mut Cx<'_>) {
+        if self.break_off(Outcome::Done { successor: None }, cx) {
+            self.term = Some(Term::Drained);
+        }
     }
 
     /// Ends a drain that is on its way and answers its order; true if there was one.
-    pub(super) fn break_off(&mut self, outcome: Outcome, cx: &mut Cx<'_>) -> bool {
+    fn break_off(&mut self, outcome: Outcome, cx: &mut Cx<'_>) -> bool {
         let State::Active(a) = &mut self.state else {
             return false;
         };
-        let Some(leaving) = a.leaving.take() else {
+        let Some(leaving) = a.leaving.take_if(|leaving| leaving.drained) else {
             return false;
         };
         if let Some(id) = leaving.id {

@@ -193,8 +193,15 @@ impl Places {
     pub(super) fn new(router: RouterId, settings: &RouterSettings) -> Self {
         let advertised = settings.addresses.iter().map(|a| (a, true));
         let excluded = settings.excluded.iter().map(|a| (a, false));
-        let list = advertised
-            .chain(excluded)
+        Self::of(router, advertised.chain(excluded))
+    }
+
+    /// Of these addresses, each with whether it is advertised.
+    pub(super) fn of<'a>(
+        router: RouterId,
+        list: impl Iterator<Item = (&'a VirtualAddress, bool)>,
+    ) -> Self {
+        let list = list
             .map(|(what, advertised)| Place::new(Arc::new(what.clone()), advertised))
             .collect();
         Self {
@@ -299,6 +306,36 @@ impl Places {
                 self.request(index, Change::Add, requests, out);
             }
         }
+    }
+
+    /// Forgets what was on a link that is gone; what is tracked is asked for when it is back.
+    pub(super) fn lose(&mut self, link: LinkId) {
+        for place in &mut self.list {
+            if place.on.as_ref().is_none_or(|(on, _)| *on != link) {
+                continue;
+            }
+            if matches!(place.state, PlaceState::Adding(_)) {
+                self.adding = self.adding.saturating_sub(1);
+            }
+            let stays_away = place.what.no_track && place.is_present();
+            place.state = PlaceState::Absent;
+            if !stays_away {
+                place.on = None;
+                self.homeless += 1;
+            }
+        }
+    }
+
+    /// Lets one that someone removed be, and tries it as late as after many refusals; true if it was
+    /// ours and there.
+    pub(super) fn give_up(&mut self, now: Instant, link: LinkId, cidr: Cidr) -> bool {
+        let index = self.restorable(link, cidr);
+        let Some(place) = index.and_then(|index| self.list.get_mut(index)) else {
+            return false;
+        };
+        place.patience = RETRY_LAST;
+        place.wait(now);
+        true
     }
 
     /// Addresses that are in the kernel or are to be because of us, with their links.
@@ -444,17 +481,21 @@ impl Places {
         requests: &mut Requests,
         out: &mut Actions,
     ) -> bool {
-        let gone = |p: &Place| {
-            p.is_present()
-                && !p.what.no_track
-                && p.what.cidr == cidr
-                && p.on.as_ref().is_some_and(|(on, _)| *on == link)
-        };
-        let Some(index) = self.list.iter().position(gone) else {
+        let Some(index) = self.restorable(link, cidr) else {
             return false;
         };
         self.request(index, Change::Add, requests, out);
         true
+    }
+
+    /// The place of an address that was there because of us and is tracked.
+    fn restorable(&self, link: LinkId, cidr: Cidr) -> Option<usize> {
+        self.list.iter().position(|p| {
+            p.is_present()
+                && !p.what.no_track
+                && p.what.cidr == cidr
+                && p.on.as_ref().is_some_and(|(on, _)| *on == link)
+        })
     }
 
     /// When a refused address is tried again.
@@ -495,17 +536,16 @@ impl Places {
         }
     }
 
-    /// Takes new settings: addresses in both keep their state, new ones are asked for if `active`,
+    /// Takes a new list: addresses in both keep their state, new ones are asked for if `active`,
     /// then those that are no longer wanted are removed. True if any was added.
     pub(super) fn alter(
         &mut self,
-        settings: &RouterSettings,
+        mut fresh: Self,
         active: Option<FindLink<'_>>,
         others: Option<&Bystanders>,
         requests: &mut Requests,
         out: &mut Actions,
     ) -> bool {
-        let mut fresh = Self::new(self.router, settings);
         let mut old: HashMap<Arc<VirtualAddress>, Vec<(usize, Place)>> = HashMap::new();
         for (order, place) in self.list.drain(..).enumerate() {
             let same = old.entry(place.what.clone()).or_default();

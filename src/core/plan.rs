@@ -17,7 +17,7 @@ pub struct Plan {
     /// What becomes of each script, likewise.
     pub checks: Vec<Step>,
     /// Something outside routers and scripts differs: global settings, tracked files or processes,
-    /// sync groups.
+    /// sync groups, interfaces, static addresses.
     pub global: bool,
 }
 
@@ -76,7 +76,10 @@ pub fn diff(old: &Settings, new: Arc<Settings>) -> Plan {
     let global = old.global != new.global
         || old.files != new.files
         || old.processes != new.processes
-        || old.groups != new.groups;
+        || old.groups != new.groups
+        || old.links != new.links
+        || old.statics != new.statics
+        || old.track_groups != new.track_groups;
     Plan {
         settings: new,
         routers,

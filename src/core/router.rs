@@ -97,6 +97,8 @@ pub(super) struct Leaving {
     pub(super) until: Instant,
     /// Leave even so.
     pub(super) force: bool,
+    /// An operator asked for it; else trackers failed (`all_failed hold`).
+    pub(super) drained: bool,
 }
 
 /// An operator's term, in force until it is cleared.
@@ -136,6 +138,9 @@ pub(super) struct Router {
     /// It has a fault of its own, its group apart.
     pub(super) own_fault: bool,
     pub(super) own_held: bool,
+    pub(super) own_degraded: bool,
+    /// What failed, if that is borne with priority 1 (`all_failed hold`).
+    pub(super) degraded: Option<Why>,
     /// Its down timer ran out, and its group is not ready.
     pub(super) wants: Option<Why>,
     /// An operator's term.
@@ -144,8 +149,8 @@ pub(super) struct Router {
     pub(super) forced_out: bool,
     /// The effective priority without falls that are not confirmed.
     confirmed: Priority,
-    /// Base priority and term that it was computed with.
-    base: (Priority, Option<Term>),
+    /// Base priority and term that it was computed with, and whether trackers that failed are borne.
+    base: (Priority, Option<Term>, bool),
     /// A peer took over too early after a release: no more of them.
     pub(super) handover_broken: bool,
     may_claim: bool,
@@ -180,11 +185,13 @@ impl Router {
             group: None,
             own_fault: false,
             own_held: false,
+            own_degraded: false,
+            degraded: None,
             wants: None,
             term: None,
             forced_out: false,
             confirmed: standing.priority,
-            base: (standing.priority, None),
+            base: (standing.priority, None, false),
             handover_broken: false,
             may_claim: true,
         }
@@ -454,9 +461,7 @@ impl Router {
         cx: &mut Cx<'_>,
     ) {
         let from = self.phase();
-        if self.break_off(Outcome::Done { successor: None }, cx) {
-            self.term = Some(Term::Drained);
-        }
+        self.end_leaving(cx);
         self.state = next.into();
         let to = self.phase();
         if from == Phase::Active {
@@ -480,7 +485,7 @@ impl Router {
     /// Yields without a word on the wire: the group does, or a successor was heard.
     pub(super) fn follow(&mut self, now: Instant, why: Why, cx: &mut Cx<'_>) {
         if let State::Active(a) = &mut self.state
-            && let Some(leaving) = a.leaving.take()
+            && let Some(leaving) = a.leaving.take_if(|leaving| leaving.drained)
         {
             self.term = Some(Term::Drained);
             if let Some(id) = leaving.id.filter(|_| why != Why::Drained) {
@@ -528,7 +533,7 @@ impl Router {
         let up = self
             .link
             .and_then(|id| cx.links.get(id))
-            .is_some_and(|l| l.is_up());
+            .is_some_and(|l| l.carries());
         if up && matches!(self.state, State::Active(_)) {
             self.send_advert(Claim::Release, cx);
         }
@@ -543,10 +548,10 @@ impl Router {
         if faults_now && matches!(self.state, State::Active(_)) {
             self.release(cx);
         }
-        // What a reload or an operator changed is no tracker's fall.
-        let fell =
-            facts.confirmed < self.confirmed && self.base == (self.settings.priority, self.term);
-        self.base = (self.settings.priority, self.term);
+        // What a reload or an operator changed is no tracker's fall, and who bears one gives way.
+        let base = (self.settings.priority, self.term, facts.degraded.is_some());
+        let fell = facts.confirmed < self.confirmed && self.base == base;
+        self.base = base;
         self.confirmed = facts.confirmed;
         self.may_claim = facts.may_claim;
         (self.link, self.source, self.mtu) = (facts.link, facts.source, facts.mtu);
@@ -554,6 +559,10 @@ impl Router {
         self.faults = facts.faults;
         if moved {
             self.rebuild_template();
+        }
+        let was = std::mem::replace(&mut self.degraded, facts.degraded);
+        if !faults_now {
+            self.bear(now, was, cx);
         }
         if old.priority != self.standing.priority {
             self.priority_moved(now, old, facts.by, cx);
@@ -651,7 +660,7 @@ impl Router {
         let find = |a: &VirtualAddress| find_link(links, &interface, a);
         let active = matches!(self.state, State::Active(_));
         let added = self.places.alter(
-            &self.settings,
+            Places::new(self.id, &self.settings),
             if active { Some(&find) } else { None },
             cx.others,
             cx.requests,
@@ -681,7 +690,7 @@ impl Router {
     /// The daemon stops, or the instance is gone from the configuration.
     pub(super) fn on_stop(&mut self, now: Instant, to: Phase, why: Why, cx: &mut Cx<'_>) {
         let from = self.phase();
-        self.break_off(Outcome::Done { successor: None }, cx);
+        self.end_leaving(cx);
         self.release(cx);
         if from == Phase::Active {
             self.stats.counters.release_master += 1;

@@ -11,6 +11,10 @@ pub enum Slot {
     Router(u32),
     /// A tracker.
     Tracker(u32),
+    /// The first new state of an interface that is to count.
+    Links,
+    /// The first static address to be tried again.
+    Statics,
 }
 
 /// The true deadlines, and for each at most one live entry in a heap.
@@ -21,6 +25,8 @@ pub enum Slot {
 pub struct Timers {
     routers: Vec<Due>,
     trackers: Vec<Due>,
+    links: Due,
+    statics: Due,
     heap: BinaryHeap<Reverse<(Instant, Slot)>>,
 }
 
@@ -36,6 +42,8 @@ impl Timers {
         let (list, index) = match slot {
             Slot::Router(index) => (&mut self.routers, index as usize),
             Slot::Tracker(index) => (&mut self.trackers, index as usize),
+            Slot::Links => return &mut self.links,
+            Slot::Statics => return &mut self.statics,
         };
         if index >= list.len() {
             list.resize(index + 1, Due::default());

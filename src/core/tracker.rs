@@ -12,8 +12,10 @@ use std::time::Duration;
 /// From SIGTERM to SIGKILL, and from one SIGKILL to the next.
 const KILL_AFTER: Duration = Duration::from_secs(1);
 const KILL_AGAIN: Duration = Duration::from_secs(10);
+/// Counter of an external tracker before the first report.
+pub(super) const NOBODY_YET: &str = "nobody has set it yet";
 /// A time limit that is looked at later than this was slept through.
-const SLEPT: Duration = Duration::from_millis(50);
+pub(super) const SLEPT: Duration = Duration::from_millis(50);
 
 /// What the results so far amount to.
 ///
@@ -121,15 +123,15 @@ pub enum Edge {
 #[derive(Debug)]
 pub struct Tracker {
     id: CheckId,
-    settings: Arc<CheckSettings>,
-    health: Health,
+    pub(super) settings: Arc<CheckSettings>,
+    pub(super) health: Health,
     phase: Phase,
     next_at: Instant,
     /// How the last run ended, when, and what it said.
-    last: Option<(Verdict, Instant)>,
+    pub(super) last: Option<(Verdict, Instant)>,
     stderr: Arc<str>,
     /// The result that took it down.
-    felled: Option<Verdict>,
+    pub(super) felled: Option<Verdict>,
     runs: u64,
     failures: u64,
     /// Runs in a row that said the same as the last one.
@@ -206,9 +208,14 @@ impl Tracker {
         self.used = used && self.settings.unusable.is_none();
     }
 
-    /// Whether it is run at all.
+    /// Whether any router tracks it and it can be used.
     pub const fn is_used(&self) -> bool {
         self.used
+    }
+
+    /// Whether there is something to start from time to time.
+    fn is_run(&self) -> bool {
+        self.used && self.settings.external.is_none()
     }
 
     /// Its health.
@@ -233,9 +240,11 @@ impl Tracker {
 
     /// Whether the health rests on at least two runs in a row that agree.
     ///
-    /// A single failed run is no more than a hint; only what is confirmed is handed over for.
-    pub const fn is_confirmed(&self) -> bool {
-        self.streak >= 2
+    /// A single failed run is no more than a hint; only what is confirmed is handed over for. A
+    /// report is no sample of ours: whoever made it has judged, as the kernel has of an interface,
+    /// and `fall` is there for who wants it said more than once.
+    pub fn is_confirmed(&self) -> bool {
+        self.streak >= 2 || self.settings.external.is_some()
     }
 
     /// Runs started and runs failed.
@@ -245,7 +254,7 @@ impl Tracker {
 
     /// When [`Tracker::on_tick`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        let interval = self.used.then_some(self.next_at);
+        let interval = self.is_run().then_some(self.next_at);
         match self.phase {
             Phase::Idle => interval,
             Phase::Running { stop_at, .. } => Some(interval.map_or(stop_at, |at| at.min(stop_at))),
@@ -306,7 +315,7 @@ impl Tracker {
             }
             Phase::Idle | Phase::Running { .. } | Phase::Stopping { .. } => {}
         }
-        if self.used && now >= self.next_at {
+        if self.is_run() && now >= self.next_at {
             let step = self.settings.interval;
             let next = self.next_at + step;
             self.next_at = if next > now { next } else { now + step };
@@ -402,28 +411,24 @@ impl Tracker {
         !matches!(self.phase, Phase::Idle)
     }
 
-    fn record(
+    pub(super) fn record(
         &mut self,
         now: Instant,
         verdict: Verdict,
         stderr: &Arc<str>,
         out: &mut Actions,
     ) -> Option<Edge> {
-        let success = match verdict {
-            Verdict::Pass => true,
-            Verdict::Fail(_)
-            | Verdict::Signalled(_)
-            | Verdict::TimedOut
-            | Verdict::NotStarted(_) => false,
-            Verdict::Lost => return None,
-        };
+        if verdict == Verdict::Lost {
+            return None;
+        }
+        let success = verdict.is_success();
         if !success {
             self.failures += 1;
             self.stderr = stderr.clone();
         }
         let same = self
             .last
-            .is_some_and(|(before, _)| (before == Verdict::Pass) == success);
+            .is_some_and(|(before, _)| before.is_success() == success);
         self.streak = if same {
             self.streak.saturating_add(1)
         } else {
@@ -475,6 +480,9 @@ impl Tracker {
 
     /// The counter for people.
     pub fn counter(&self) -> String {
+        if self.settings.external.is_some() && self.last.is_none() {
+            return NOBODY_YET.to_owned();
+        }
         self.health.counter(self.settings.rise, self.settings.fall)
     }
 
@@ -508,6 +516,7 @@ mod tests {
                 user: None,
             },
             probe: None,
+            external: None,
             interval: 2 * S,
             timeout: S,
             weight: Weight::FAULT,

@@ -32,19 +32,24 @@ impl Engine {
                 .iter()
                 .filter_map(|id| self.check_view(now, *id)),
         );
+        into.externals = self.external_views(now);
         into.interfaces.clear();
         let mut names: Vec<_> = self.by_interface.keys().collect();
         names.sort();
         into.interfaces
             .extend(names.iter().map(|name| match self.links.named(name) {
-                Some(link) => link.view(),
+                Some(link) => link.view(now),
                 None => LinkView {
                     name: (*name).clone(),
                     index: None,
                     up: false,
+                    turning: None,
+                    polled: false,
                     rejected: Vec::new(),
                 },
             }));
+        into.statics.clear();
+        into.statics.extend(self.statics.views());
         let strangers = |name: &&Arc<str>| {
             let link = self.links.named(name)?;
             Some(link.strangers.views(now, &link.name))
@@ -86,10 +91,11 @@ impl Engine {
                     advertised: p.advertised,
                 })
                 .collect(),
-            tracks: self.track_views(r),
+            tracks: self.track_views(now, r),
             peers: r.peers.views(now),
             what_if: self.what_if(now, r),
             intent: None,
+            degraded: r.degraded_view(),
             counters: r.stats.view(),
         }
     }

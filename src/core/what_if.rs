@@ -1,10 +1,12 @@
 //! Who would serve if one tracked thing failed: the same fold and the same election, asked ahead.
 
 use crate::core::action::{Action, Actions};
+use crate::core::degraded::{holds, lowest};
 use crate::core::election::{Rank, rank};
 use crate::core::engine::Engine;
 use crate::core::fold::{Pull, Standing, effective, pull, pull_of, pull_of_value};
 use crate::core::router::{Router, State, Term};
+use crate::core::tracker::NOBODY_YET;
 use crate::model::ids::RouterId;
 use crate::model::notice::{Notice, What};
 use crate::model::priority::Priority;
@@ -30,9 +32,16 @@ struct Item {
     failed: Option<Pull>,
 }
 
+impl Item {
+    /// Whether it tells of a service, and not of a link.
+    fn is_own(&self) -> bool {
+        self.kind != "interface"
+    }
+}
+
 impl Engine {
     /// What it tracks, for a picture.
-    pub(super) fn track_views(&self, r: &Router) -> Vec<TrackView> {
+    pub(super) fn track_views(&self, now: Instant, r: &Router) -> Vec<TrackView> {
         let view = |item: Item| TrackView {
             script: item.name,
             kind: item.kind.to_owned(),
@@ -44,14 +53,15 @@ impl Engine {
                 Pull::Points(points) => i16::try_from(points).unwrap_or(0),
                 Pull::Nothing | Pull::Fault => 0,
             },
-            fault: item.is == Pull::Fault,
+            fault: item.is == Pull::Fault && r.degraded.is_none(),
+            degrades: item.is == Pull::Fault && r.degraded.is_some(),
         };
-        self.items(r).into_iter().map(view).collect()
+        self.items(now, r).into_iter().map(view).collect()
     }
 
     /// For each tracked thing, and for its own interface, what would come of its failing now.
     pub(super) fn what_if(&self, now: Instant, r: &Router) -> Vec<WhatIf> {
-        let items = self.items(r);
+        let items = self.items(now, r);
         let mut all: Vec<WhatIf> = items
             .iter()
             .enumerate()
@@ -61,7 +71,14 @@ impl Engine {
                     .iter()
                     .enumerate()
                     .map(|(other, i)| if other == at { failed } else { i.is });
-                let standing = in_force(r, effective(r.settings.priority, pulls));
+                let pulls: Vec<(Pull, bool)> = pulls.zip(items.iter().map(Item::is_own)).collect();
+                let sum = effective(r.settings.priority, pulls.iter().map(|(pull, _)| *pull));
+                let mut standing = in_force(r, sum);
+                // `all_failed hold` bears what a service of this router does, and nothing else.
+                let unbearable = |(pull, own): &(Pull, bool)| *pull == Pull::Fault && !own;
+                if standing.fault && holds(&r.settings) && !pulls.iter().any(unbearable) {
+                    (standing.fault, standing.priority) = (false, lowest());
+                }
                 let failing = item.is == failed;
                 Some(self.outcome(now, r, &item.name, item.kind, failing, standing))
             })
@@ -168,7 +185,7 @@ impl Engine {
         }
     }
 
-    fn items(&self, r: &Router) -> Vec<Item> {
+    fn items(&self, now: Instant, r: &Router) -> Vec<Item> {
         let s = &r.settings;
         let mut items = Vec::new();
         for t in &s.tracks {
@@ -197,14 +214,17 @@ impl Engine {
             });
         }
         for t in &s.track_links {
-            let up = self.links.named(&t.interface).is_some_and(|l| l.is_up());
+            let link = self.links.named(&t.interface);
+            let up = link.is_some_and(|l| l.is_up());
             items.push(Item {
                 name: t.interface.clone(),
                 kind: "interface",
                 weight: t.weight.get(),
                 reverse: t.reverse,
                 state: word(up),
-                counter: String::new(),
+                counter: link
+                    .and_then(|l| l.turning(now))
+                    .map_or_else(String::new, |turn| turn.to_string()),
                 is: pull(t.weight, t.reverse, Some(up)),
                 failed: Some(worst(|up| pull(t.weight, t.reverse, Some(up)))),
             });
@@ -217,7 +237,10 @@ impl Engine {
                 weight: t.weight,
                 reverse: t.reverse,
                 state: value.map_or_else(|| "pending".to_owned(), ToString::to_string),
-                counter: String::new(),
+                counter: match value {
+                    None if self.reports.awaits(&t.name) => NOBODY_YET.to_owned(),
+                    Some(_) | None => String::new(),
+                },
                 is: value.map_or(Pull::Nothing, |v| pull_of_value(t.weight, t.reverse, *v)),
                 // Any number may stand in it; only at weight 0 is failing one thing.
                 failed: (t.weight == 0).then_some(Pull::Fault),
@@ -237,6 +260,18 @@ impl Engine {
                     None => Pull::Nothing,
                 },
                 failed: Some(worst(|up| pull_of(t.weight, t.reverse, Some(up)))),
+            });
+        }
+        for name in &s.track_sessions {
+            items.push(Item {
+                name: name.clone(),
+                kind: "bfd",
+                weight: 0,
+                reverse: false,
+                state: "not watched".to_owned(),
+                counter: String::new(),
+                is: Pull::Nothing,
+                failed: None,
             });
         }
         items

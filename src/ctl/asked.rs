@@ -11,7 +11,7 @@ const EVENTS_USUAL: usize = 100;
 const EVENTS_MOST: usize = 1024;
 /// The longest a drain, a takeover or a log level may be asked for: ten years.
 const LONGEST: f64 = 315_360_000.0;
-/// The longest reason, in bytes.
+/// The longest reason, name or value, in bytes.
 pub(super) const REASON: usize = 256;
 
 /// What a call asks for.
@@ -25,6 +25,8 @@ pub enum Asked {
     Events(EventsAsked),
     /// Every router heard.
     Neighbours,
+    /// Trackers that other programs feed.
+    Trackers,
     /// Something that changes the daemon.
     Act(Act),
 }
@@ -73,6 +75,15 @@ pub enum Act {
         /// For how long, why.
         term: Term,
     },
+    /// A report on an external tracker.
+    SetTracker {
+        /// Which.
+        name: String,
+        /// `up`, `down` or a number.
+        value: String,
+        /// For so many seconds only.
+        for_s: Option<f64>,
+    },
     /// From which level on the log tells.
     Log {
         /// `error`, `warn`, `info` or `debug`.
@@ -80,6 +91,20 @@ pub enum Act {
         /// For so many seconds only.
         for_s: Option<f64>,
     },
+}
+
+impl Act {
+    /// Whether nobody but root may do it; otherwise the daemon decides.
+    pub const fn needs_root(&self) -> bool {
+        match self {
+            Self::Reload { .. }
+            | Self::Drain { .. }
+            | Self::Undrain { .. }
+            | Self::Takeover { .. }
+            | Self::Log { .. } => true,
+            Self::SetTracker { .. } => false,
+        }
+    }
 }
 
 /// Which instances are meant.
@@ -143,9 +168,14 @@ impl Call {
                 self.only(&[])?;
                 Ok(Asked::Neighbours)
             }
-            (CONTROL, method @ ("Reload" | "Drain" | "Undrain" | "Takeover" | "Log")) => {
-                self.act(method).map(Asked::Act)
+            (CONTROL, "Trackers") => {
+                self.only(&[])?;
+                Ok(Asked::Trackers)
             }
+            (
+                CONTROL,
+                method @ ("Reload" | "Drain" | "Undrain" | "Takeover" | "SetTracker" | "Log"),
+            ) => self.act(method).map(Asked::Act),
             (SERVICE | CONTROL, _) => Err(Refusal::MethodNotFound(self.method.clone())),
             _ => Err(Refusal::InterfaceNotFound(interface.to_owned())),
         }
@@ -193,6 +223,18 @@ impl Call {
                 Ok(Act::Takeover {
                     whom: self.whom()?,
                     term: self.term()?,
+                })
+            }
+            "SetTracker" => {
+                self.only(&["name", "value", "for_s"])?;
+                let needed = |name: &str| {
+                    let text = self.text(name)?.filter(|text| text.len() <= REASON);
+                    text.ok_or_else(|| Refusal::InvalidParameter(name.to_owned()))
+                };
+                Ok(Act::SetTracker {
+                    name: needed("name")?,
+                    value: needed("value")?,
+                    for_s: self.seconds("for_s")?,
                 })
             }
             "Log" => {

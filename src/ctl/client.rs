@@ -108,6 +108,32 @@ fn refusal(f: &mut fmt::Formatter<'_>, name: &str, parameters: &Value) -> fmt::R
                 Some(name) => write!(f, "no instance {name} (there are: {all})"),
             }
         }
+        "NoSuchTracker" => {
+            let names = parameters["trackers"].as_array();
+            let names: Vec<&str> = names
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .collect();
+            let name = parameters["tracker"].as_str().unwrap_or_default();
+            match names.as_slice() {
+                [] => write!(
+                    f,
+                    "no tracker {name} can be set: none is external (write `external` in a \
+                     vrrp_script or track_file)"
+                ),
+                names => write!(
+                    f,
+                    "no external tracker {name} (there are: {})",
+                    names.join(", ")
+                ),
+            }
+        }
+        "NotPermitted" => write!(
+            f,
+            "permission denied: {}",
+            parameters["reason"].as_str().unwrap_or("this needs root")
+        ),
         "Impossible" => f.write_str(parameters["reason"].as_str().unwrap_or("impossible")),
         "TooManyFollowers" => write!(
             f,

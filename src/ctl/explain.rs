@@ -1,7 +1,8 @@
 //! `mainstay explain`: how a priority comes about, and who would serve if something failed.
 
-use crate::ctl::render::{INDENT, Look, length, paint, state_colour, table, term};
-use crate::model::view::{RouterView, Snapshot, WhatIf};
+use crate::ctl::overview::turning;
+use crate::ctl::render::{INDENT, Look, effect, length, paint, state_colour, table, term};
+use crate::model::view::{AddressView, RouterView, Snapshot, WhatIf};
 use std::fmt::Write;
 
 /// One instance explained.
@@ -20,6 +21,16 @@ pub fn explain(instance: &RouterView, snapshot: &Snapshot, look: Look) -> String
     );
     for fault in &instance.faults {
         let _ = writeln!(text, "{INDENT}cannot run: {fault}");
+    }
+    if let Some(degraded) = &instance.degraded {
+        let _ = writeln!(text, "{INDENT}{degraded}");
+    }
+    for link in &snapshot.interfaces {
+        let carries = |address: &AddressView| address.interface == link.name;
+        let own = link.name == instance.interface || instance.addresses.iter().any(carries);
+        if let Some(turning) = turning(link).filter(|_| own) {
+            let _ = writeln!(text, "{INDENT}{turning}");
+        }
     }
     text += "\nhow the priority comes about\n";
     text += &sum(instance, snapshot, look);
@@ -91,9 +102,9 @@ fn sum(instance: &RouterView, snapshot: &Snapshot, look: Look) -> String {
             track.state.clone(),
             track.counter.clone(),
             format!("{}{reverse}", track.weight),
-            match (track.fault, track.adds) {
-                (true, _) => "FAULT".to_owned(),
-                (false, adds) => format!("{adds:+}"),
+            match effect(track) {
+                Some(effect) => effect.to_owned(),
+                None => format!("{:+}", track.adds),
             },
         ]);
     }
@@ -107,6 +118,13 @@ fn sum(instance: &RouterView, snapshot: &Snapshot, look: Look) -> String {
     rows.push(total("in force", in_force(instance)));
     let head = ["WHAT", "KIND", "NOW", "RESULTS", "WEIGHT", "ADDS"];
     let mut text = table(&head, rows.into_iter(), INDENT, look);
+    for track in instance.tracks.iter().filter(|t| t.kind == "bfd") {
+        let name = &track.script;
+        let _ = writeln!(
+            text,
+            "{INDENT}{name} is not tracked: no BFD session is set up yet, so it holds nothing back"
+        );
+    }
     for script in &snapshot.scripts {
         let tracked = instance
             .tracks
@@ -121,6 +139,9 @@ fn sum(instance: &RouterView, snapshot: &Snapshot, look: Look) -> String {
 
 fn in_force(instance: &RouterView) -> String {
     let priority = instance.priority;
+    if instance.degraded.is_some() {
+        return format!("{priority} (all_failed hold: it serves only if nobody else does)");
+    }
     if let Some(intent) = &instance.intent {
         return format!("{priority} ({})", term(intent));
     }
@@ -240,6 +261,18 @@ if one of these failed now
         let warning = "warning: if chk fails we go 103 -> 101, 10.0.0.2 has 100 (heard 3.610 s ago): no failover";
         assert!(text.contains(warning), "{text}");
         assert!(crate::ctl::overview::overview(&snapshot, Look::default()).contains("no failover"));
+    }
+
+    #[test]
+    fn a_session_that_is_not_watched_is_named_with_what_that_means() {
+        let mut snapshot = full_snapshot();
+        let mut session = snapshot.instances[0].tracks[0].clone();
+        (session.script, session.kind) = ("peer".into(), "bfd".into());
+        session.state = "not watched".into();
+        snapshot.instances[0].tracks.push(session);
+        let text = explain(&snapshot.instances[0], &snapshot, Look::default());
+        let line = "peer is not tracked: no BFD session is set up yet";
+        assert!(text.contains(line), "{text}");
     }
 
     #[test]

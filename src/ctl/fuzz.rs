@@ -1,7 +1,9 @@
 //! What a fuzzer calls: no bytes on the control socket may panic, and every refusal is an answer.
 
+use crate::ctl::asked::Act;
 use crate::ctl::frame::Frames;
 use crate::ctl::interface::{self, Asked, Call, Refusal};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Reads the bytes as they would come over the socket, in two pieces, and answers each call.
 ///
@@ -39,8 +41,31 @@ fn answer(message: &[u8]) {
         Ok(Asked::Events(asked)) => {
             assert!((1..=1024).contains(&asked.limit), "a reply is bounded");
         }
-        Ok(Asked::Status | Asked::Neighbours | Asked::Act(_)) => {}
+        Ok(Asked::Act(act)) => bounded(&act),
+        Ok(Asked::Status | Asked::Neighbours | Asked::Trackers) => {}
         Err(refusal) => refused(&refusal),
+    }
+}
+
+/// What the daemon computes with is what it can compute with.
+fn bounded(act: &Act) {
+    let for_s = match act {
+        Act::Drain { term, .. } | Act::Takeover { term, .. } => {
+            let reason = term.reason.as_ref().map_or(0, String::len);
+            assert!(reason <= 256, "a reason of {reason} bytes");
+            term.for_s
+        }
+        Act::Log { level, for_s } => {
+            assert!(level.len() <= 5, "a level that is none: {level}");
+            *for_s
+        }
+        Act::SetTracker { for_s, .. } => *for_s,
+        Act::Reload { .. } | Act::Undrain { .. } => None,
+    };
+    if let Some(length) = for_s {
+        assert!(length > 0.0, "{length} seconds");
+        let until = Duration::try_from_secs_f64(length).map(|d| UNIX_EPOCH.checked_add(d));
+        assert!(matches!(until, Ok(Some(_))), "{length} seconds");
     }
 }
 
@@ -56,11 +81,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const CALLS: [&str; 6] = [
+    const CALLS: [&str; 10] = [
+        r#"{"method":"dev.mainstay.Control.SetTracker","parameters":{"name":"db","value":"up","for_s":5}}"#,
         r#"{"method":"dev.mainstay.Control.Events","parameters":{"since":7,"kinds":["a"],"age_s":1.5}}"#,
         r#"{"method":"dev.mainstay.Control.Drain","parameters":{"instance":"VI_1","for_s":60,"reason":"x"}}"#,
         r#"{"method":"dev.mainstay.Control.Takeover","parameters":{"all":true},"oneway":true}"#,
-        r#"{"method":"dev.mainstay.Control.Log","parameters":{"level":"debug"}}"#,
+        r#"{"method":"dev.mainstay.Control.Log","parameters":{"level":"debug","for_s":1.5}}"#,
+        r#"{"method":"dev.mainstay.Control.Undrain","parameters":{"all":true}}"#,
+        r#"{"method":"dev.mainstay.Control.Neighbours"}"#,
+        r#"{"method":"dev.mainstay.Control.Status","parameters":{}}"#,
         r#"{"method":"dev.mainstay.Control.Reload","parameters":{"dry_run":true},"more":false}"#,
         r#"{"method":"org.varlink.service.GetInterfaceDescription","parameters":{"interface":"dev.mainstay.Control"}}"#,
     ];

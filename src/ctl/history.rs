@@ -133,6 +133,8 @@ fn leads_on(kind: &str) -> bool {
             | "stall"
             | "reload"
             | "order"
+            | "lease_over"
+            | "degraded"
             | "address_restored"
             | "address_refused"
             | "handover_off"
@@ -190,6 +192,11 @@ pub fn sentence(event: &Event) -> String {
                  weight is 0."
             ),
         },
+        "gave_way" => format!(
+            "What it serves failed ({}), and {peer} took over: with all_failed hold it serves only if \
+             nobody else does.",
+            e.reason.as_deref().unwrap_or("a tracker")
+        ),
         "check_pending" => format!("Script {tracker} has no result yet."),
         "interface_down" => format!("Interface {interface} went down or lost its carrier."),
         "interface_up" => format!("Interface {interface} is up and is tracked in reverse."),
@@ -232,6 +239,9 @@ fn ended(e: &Evidence) -> String {
         (Some("exited"), Some(status), _) => format!("failed with exit status {status}"),
         (Some("signalled"), _, Some(signal)) => format!("died of signal {signal}"),
         (Some("timed_out"), ..) => "did not end in time".to_owned(),
+        (Some("reported_down"), ..) => "was reported down".to_owned(),
+        (Some("reported_up"), ..) => "was reported up".to_owned(),
+        (Some("lease_over"), ..) => "was not reported in time: its lease ran out".to_owned(),
         (Some("not_started"), ..) => format!("could not be started{}", errno(e)),
         (Some(_) | None, ..) => "failed".to_owned(),
     }

@@ -23,6 +23,10 @@ pub const DRAIN: &str = "dev.mainstay.Control.Drain";
 pub const UNDRAIN: &str = "dev.mainstay.Control.Undrain";
 /// The method behind `mainstay takeover`.
 pub const TAKEOVER: &str = "dev.mainstay.Control.Takeover";
+/// The method behind `mainstay track set`.
+pub const SET_TRACKER: &str = "dev.mainstay.Control.SetTracker";
+/// The method behind `mainstay track list`.
+pub const TRACKERS: &str = "dev.mainstay.Control.Trackers";
 /// The method behind `mainstay log`.
 pub const LOG: &str = "dev.mainstay.Control.Log";
 
@@ -93,6 +97,10 @@ pub enum Refusal {
     ConfigRefused(String, String),
     /// No such instance, and those there are.
     NoSuchInstance(String, Vec<String>),
+    /// No such external tracker, and those there are.
+    NoSuchTracker(String, Vec<String>),
+    /// The caller may not report on this tracker, and who may.
+    NotPermitted(String),
     /// It cannot be done.
     Impossible(String),
     /// So many follow already.
@@ -131,6 +139,12 @@ impl Refusal {
                 "NoSuchInstance",
                 json!({"instance": instance, "instances": instances}),
             ),
+            Self::NoSuchTracker(tracker, trackers) => (
+                CONTROL,
+                "NoSuchTracker",
+                json!({"tracker": tracker, "trackers": trackers}),
+            ),
+            Self::NotPermitted(reason) => (CONTROL, "NotPermitted", json!({"reason": reason})),
             Self::Impossible(reason) => (CONTROL, "Impossible", json!({"reason": reason})),
             Self::TooManyFollowers(limit) => (CONTROL, "TooManyFollowers", json!({"limit": limit})),
         };
@@ -192,8 +206,8 @@ mod tests {
     use crate::ctl::history::tests::full_event;
     use crate::ctl::render::tests::full_snapshot;
     use crate::ctl::reply::{
-        Change, EventsReply, LogReply, NeighboursReply, Ordered, OrdersReply, PlanView,
-        ReloadReply, StatusReply,
+        Change, EventsReply, FedReply, LogReply, NeighboursReply, Ordered, OrdersReply, PlanView,
+        ReloadReply, StatusReply, TrackersReply,
     };
     use std::sync::Arc;
     use zlink_idl::{CustomType, Interface, Type};
@@ -420,6 +434,24 @@ mod tests {
         for method in ["Drain", "Undrain", "Takeover"] {
             holds(method, &ordered);
         }
+        holds(
+            "Trackers",
+            &TrackersReply {
+                trackers: full_snapshot().externals,
+            },
+        );
+        holds(
+            "SetTracker",
+            &FedReply {
+                name: "db".into(),
+                value: "down".into(),
+                state: "down".into(),
+                counter: "down 0/2".into(),
+                changed: true,
+                left_s: Some(5.0),
+                remark: Some("r".into()),
+            },
+        );
         let level = "info".to_owned();
         let until_s = Some(1.0);
         holds("Log", &LogReply { level, until_s });
@@ -436,6 +468,14 @@ mod tests {
             ("Drain", r#"{"instance":"a","all":true}"#, "all"),
             ("Drain", r#"{"force":"yes"}"#, "force"),
             ("Takeover", r#"{"force":true}"#, "force"),
+            ("SetTracker", r#"{"name":"a"}"#, "value"),
+            ("SetTracker", r#"{"value":"up"}"#, "name"),
+            ("SetTracker", r#"{"name":"a","value":5}"#, "value"),
+            (
+                "SetTracker",
+                r#"{"name":"a","value":"5","for_s":0}"#,
+                "for_s",
+            ),
             ("Log", "{}", "level"),
             ("Log", r#"{"level":"loud"}"#, "level"),
         ] {
@@ -483,6 +523,8 @@ mod tests {
             Refusal::PermissionDenied,
             Refusal::ConfigRefused(String::new(), String::new()),
             Refusal::NoSuchInstance(String::new(), Vec::new()),
+            Refusal::NoSuchTracker(String::new(), Vec::new()),
+            Refusal::NotPermitted(String::new()),
             Refusal::Impossible(String::new()),
             Refusal::TooManyFollowers(0),
             Refusal::InterfaceNotFound(String::new()),

@@ -8,6 +8,7 @@
 pub mod asked;
 pub mod client;
 pub mod explain;
+pub mod external;
 pub mod frame;
 #[doc(hidden)]
 pub mod fuzz;

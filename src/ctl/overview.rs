@@ -1,10 +1,10 @@
 //! Everything at a glance: what `mainstay status` prints.
 
-use crate::ctl::explain;
 use crate::ctl::render::{
     Look, YELLOW, cause, last_run, length, paint, printable, priority, table, term,
 };
-use crate::model::view::{PeerView, RouterView, Snapshot, TrackView};
+use crate::ctl::{explain, external};
+use crate::model::view::{LinkView, PeerView, RouterView, Snapshot, TrackView};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -44,7 +44,10 @@ pub fn overview(snapshot: &Snapshot, look: Look) -> String {
             vec![
                 track.script.to_string(),
                 track.kind.clone(),
-                track.state.clone(),
+                match &*track.counter {
+                    "" => track.state.clone(),
+                    counter => format!("{}, {counter}", track.state),
+                },
                 by.join(", "),
             ]
         });
@@ -137,12 +140,21 @@ fn other_trackers(snapshot: &Snapshot) -> Vec<(&TrackView, Vec<Arc<str>>)> {
     others
 }
 
+/// An interface with a new state that does not count yet.
+pub(super) fn turning(link: &LinkView) -> Option<String> {
+    let turn = link.turning.as_ref()?;
+    Some(format!("interface {} is {turn}", link.name))
+}
+
 /// Everything that needs an operator's eye.
 fn worries(snapshot: &Snapshot) -> Vec<String> {
     let mut worries: Vec<String> = Vec::new();
     for instance in &snapshot.instances {
         for fault in &instance.faults {
             worries.push(format!("{} cannot run: {fault}", instance.name));
+        }
+        if let Some(degraded) = &instance.degraded {
+            worries.push(format!("{}: {degraded}", instance.name));
         }
         for address in &instance.addresses {
             if instance.is_active() && !address.installed {
@@ -162,7 +174,15 @@ fn worries(snapshot: &Snapshot) -> Vec<String> {
             ));
         }
     }
+    worries.extend(external::waiting(snapshot));
+    for one in snapshot.statics.iter().filter(|one| !one.installed) {
+        worries.push(format!(
+            "static address {} is not on {}",
+            one.address, one.interface
+        ));
+    }
     for link in &snapshot.interfaces {
+        worries.extend(turning(link));
         for (reason, count) in &link.rejected {
             if *count > 0 {
                 worries.push(format!(
@@ -192,12 +212,11 @@ fn worries(snapshot: &Snapshot) -> Vec<String> {
     worries
 }
 
-/// Counters that are not zero, in words.
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ctl::render::tests::full_snapshot;
+    use crate::model::view::TurnView;
 
     #[test]
     fn the_overview_stands_in_columns() {
@@ -205,6 +224,7 @@ mod tests {
         snapshot.scripts[0].unusable = None;
         let mut load = snapshot.instances[0].tracks[0].clone();
         (load.script, load.kind, load.state) = ("load".into(), "file".into(), "30".into());
+        load.counter.clear();
         snapshot.instances[0].tracks.push(load);
         let mut second = snapshot.instances[0].clone();
         (second.name, second.state, second.intent) = ("VI_2".into(), "BACKUP".into(), None);
@@ -232,5 +252,26 @@ warning: 1 packets were not taken by the kernel
 warning: lvs: not handled
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_state_that_does_not_count_yet_and_a_missing_static_address_are_told() {
+        let mut snapshot = full_snapshot();
+        snapshot.interfaces[0].turning = Some(TurnView {
+            up: false,
+            for_s: 0.4,
+            counts_after_s: 2.0,
+        });
+        snapshot.statics[0].installed = false;
+        let text = overview(&snapshot, Look::default());
+        for line in [
+            "warning: interface eth0 is down for 0.4 s, counts after 2 s",
+            "warning: static address 10.3.0.1/24 is not on eth3",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        let explained = explain::explain(&snapshot.instances[0], &snapshot, Look::default());
+        let line = "interface eth0 is down for 0.4 s, counts after 2 s";
+        assert!(explained.contains(line), "{explained}");
     }
 }

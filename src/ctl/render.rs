@@ -1,7 +1,10 @@
 //! A snapshot for people: aligned tables, units, nothing left unexplained.
 
+use crate::ctl::overview;
 use crate::model::ids::Family;
-use crate::model::view::{CheckView, Counters, IntentView, RouterView, Snapshot, TrackView};
+use crate::model::view::{
+    CheckView, Counters, IntentView, LinkView, RouterView, Snapshot, TrackView,
+};
 use comfy_table::{ContentArrangement, Table, presets};
 use std::fmt::Write;
 
@@ -29,6 +32,9 @@ pub fn instance(instance: &RouterView, snapshot: &Snapshot, look: Look) -> Strin
     for fault in &instance.faults {
         facts.push(["cannot run".into(), fault.clone()]);
     }
+    if let Some(degraded) = &instance.degraded {
+        facts.push(["all_failed".into(), degraded.clone()]);
+    }
     let family = match instance.family {
         Family::V4 => "IPv4",
         Family::V6 => "IPv6",
@@ -40,6 +46,11 @@ pub fn instance(instance: &RouterView, snapshot: &Snapshot, look: Look) -> Strin
             instance.vrid, instance.interface, instance.version
         ),
     ]);
+    let own = |link: &&LinkView| link.name == instance.interface;
+    let link = snapshot.interfaces.iter().find(own);
+    if let Some(turning) = link.and_then(overview::turning) {
+        facts.push(["link".into(), turning]);
+    }
     facts.push(["priority".into(), sum(instance)]);
     let source = match instance.source {
         Some(source) => format!(" from {source}"),
@@ -88,10 +99,10 @@ pub fn instance(instance: &RouterView, snapshot: &Snapshot, look: Look) -> Strin
                 track.state.clone(),
                 track.counter.clone(),
                 format!("{}{reverse}", track.weight),
-                match (track.fault, track.adds) {
-                    (true, _) => "FAULT".to_owned(),
-                    (false, 0) => "none".to_owned(),
-                    (false, adds) => format!("{adds:+}"),
+                match effect(track) {
+                    Some(effect) => effect.to_owned(),
+                    None if track.adds == 0 => "none".to_owned(),
+                    None => format!("{:+}", track.adds),
                 },
                 script.map_or_else(String::new, last_run),
             ]
@@ -146,6 +157,15 @@ pub fn instance(instance: &RouterView, snapshot: &Snapshot, look: Look) -> Strin
         text += &list(&counters, look);
     }
     text
+}
+
+/// What a tracker does beside adding to the priority.
+pub(super) const fn effect(track: &TrackView) -> Option<&'static str> {
+    match (track.fault, track.degrades) {
+        (true, _) => Some("FAULT"),
+        (false, true) => Some("priority 1"),
+        (false, false) => None,
+    }
 }
 
 pub(super) const INDENT: &str = "  ";
@@ -276,6 +296,9 @@ pub(super) fn sum(instance: &RouterView) -> String {
     let base = i32::from(instance.base_priority);
     let priority = i32::from(instance.priority);
     let moved = instance.priority_sum - base;
+    if instance.degraded.is_some() {
+        return format!("{priority} instead of {base}, because what is tracked failed");
+    }
     if priority == base && moved == 0 {
         return format!("{priority}, as configured");
     }
@@ -432,7 +455,7 @@ pub fn length(seconds: f64) -> String {
 pub(in crate::ctl) mod tests {
     use super::*;
     use crate::model::view::{
-        AddressView, EngineView, GroupView, LinkView, NeighbourView, PeerView, TrackView, WhatIf,
+        AddressView, EngineView, ExternalView, GroupView, NeighbourView, PeerView, WhatIf,
     };
 
     /// A snapshot in which every list and option is filled.
@@ -472,6 +495,7 @@ pub(in crate::ctl) mod tests {
                     reverse: false,
                     adds: -2,
                     fault: false,
+                    degrades: false,
                 }],
                 peers: vec![PeerView {
                     address: [10, 0, 0, 2].into(),
@@ -503,6 +527,7 @@ pub(in crate::ctl) mod tests {
                     uid: 0,
                     reason: Some("kernel upgrade".into()),
                 }),
+                degraded: None,
                 counters: Counters {
                     advert_rcvd: 17,
                     become_master: 1,
@@ -527,11 +552,33 @@ pub(in crate::ctl) mod tests {
                 stderr: "no route\nto host\x1b[2J".into(),
                 unusable: Some("not executable".into()),
             }],
+            externals: vec![ExternalView {
+                name: "db".into(),
+                kind: "script".into(),
+                value: Some("up".into()),
+                state: "down".into(),
+                counter: "down 1/2".into(),
+                uid: Some(1000),
+                ago_s: Some(1.5),
+                left_s: Some(3.5),
+                lease_over: false,
+                lease_s: Some(5.0),
+                user: Some("feeder".into()),
+                used: true,
+            }],
             interfaces: vec![LinkView {
                 name: "eth0".into(),
                 index: Some(2),
                 up: true,
+                turning: None,
+                polled: false,
                 rejected: vec![("unknown VRID".into(), 9)],
+            }],
+            statics: vec![AddressView {
+                address: "10.3.0.1/24".into(),
+                interface: "eth3".into(),
+                installed: true,
+                advertised: false,
             }],
             engine: EngineView {
                 send_errors: 1,

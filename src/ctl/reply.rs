@@ -1,7 +1,7 @@
 //! What the methods answer with: plain data with the names that stand in the description.
 
 use crate::model::event::Event;
-use crate::model::view::{NeighbourView, Snapshot};
+use crate::model::view::{ExternalView, NeighbourView, Snapshot};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,6 +31,32 @@ pub struct EventsReply {
 pub struct NeighboursReply {
     /// Every router heard.
     pub neighbours: Vec<NeighbourView>,
+}
+
+/// Parameters of the reply to `Trackers`.
+#[derive(Serialize, Deserialize)]
+pub struct TrackersReply {
+    /// Every external tracker.
+    pub trackers: Vec<ExternalView>,
+}
+
+/// Parameters of the reply to `SetTracker`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct FedReply {
+    /// The tracker.
+    pub name: Arc<str>,
+    /// What was reported.
+    pub value: String,
+    /// What it counts as now: `up`, `down` or a number.
+    pub state: String,
+    /// Credit or progress of a script: `up 3/5`.
+    pub counter: String,
+    /// Something is other than after the report before it.
+    pub changed: bool,
+    /// It counts for so long.
+    pub left_s: Option<f64>,
+    /// What did not go as it should though the report counts.
+    pub remark: Option<String>,
 }
 
 /// One thing that a reload changes.

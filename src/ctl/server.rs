@@ -8,7 +8,7 @@ use crate::ctl::SOCKET;
 use crate::ctl::frame::{Frames, TooLarge};
 use crate::ctl::interface::{self, Act, Asked, Call, EventsAsked, Refusal};
 use crate::ctl::neighbours;
-use crate::ctl::reply::{EventsReply, NeighboursReply, StatusReply};
+use crate::ctl::reply::{EventsReply, NeighboursReply, StatusReply, TrackersReply};
 use crate::model::view::Snapshot;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::sys::stat::{Mode, fchmod};
@@ -328,9 +328,13 @@ impl<A: Answers> Talk<A> {
             let oneway = call.oneway == Some(true);
             let reply = match call.asked() {
                 // What only reads is of no use to somebody who wants no reply.
-                Ok(Asked::Ready(_) | Asked::Status | Asked::Events(_) | Asked::Neighbours)
-                    if oneway =>
-                {
+                Ok(
+                    Asked::Ready(_)
+                    | Asked::Status
+                    | Asked::Events(_)
+                    | Asked::Neighbours
+                    | Asked::Trackers,
+                ) if oneway => {
                     continue;
                 }
                 Ok(asked) => self.answer(asked, call.more == Some(true)).await,
@@ -363,7 +367,13 @@ impl<A: Answers> Talk<A> {
                 let neighbours = neighbours::of(&self.snapshot().await?);
                 interface::reply(&NeighboursReply { neighbours })
             }
-            Asked::Act(_) if !self.caller.may_act => Err(Refusal::PermissionDenied),
+            Asked::Trackers => {
+                let trackers = self.snapshot().await?.externals;
+                interface::reply(&TrackersReply { trackers })
+            }
+            Asked::Act(act) if act.needs_root() && !self.caller.may_act => {
+                Err(Refusal::PermissionDenied)
+            }
             Asked::Act(act) => interface::reply(&self.answers.act(act, self.caller).await?),
         };
         bytes.map(Reply::Bytes)

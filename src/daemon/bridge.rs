@@ -5,6 +5,7 @@
 
 use crate::core::action::Signal;
 use crate::core::plan::Plan;
+use crate::model::feed::{Fed, Feed};
 use crate::model::ids::{CheckId, RunId};
 use crate::model::notice::{Notice, Notification};
 use crate::model::order::{Order, Outcome};
@@ -42,6 +43,8 @@ pub(super) enum ToEngine {
     Snapshot(Box<Snapshot>, oneshot::Sender<Box<Snapshot>>),
     /// An operator asks.
     Order(Order),
+    /// Another program reports on an external tracker.
+    Feed(Feed),
     /// Leave politely.
     Stop,
 }
@@ -63,6 +66,8 @@ pub(super) enum ToService {
     StopRun { run: RunId, how: Signal },
     /// What came of an operator's order.
     Ordered { id: u64, outcome: Outcome },
+    /// What came of a report.
+    Fed { id: u64, outcome: Fed },
     /// To be freed.
     Dispose(Box<Plan>),
     /// A picture that was asked for.

@@ -44,6 +44,11 @@ impl Chronicle {
         }
     }
 
+    /// From now on so many events are kept.
+    pub(super) fn set_keep(&self, keep: usize) {
+        self.journal().set_keep(keep);
+    }
+
     /// Number of the newest event, whenever it grows.
     pub(super) fn newest(&self) -> watch::Receiver<u64> {
         self.newest.subscribe()

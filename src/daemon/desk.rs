@@ -4,6 +4,7 @@ use crate::ctl::interface::{Act, EventsAsked, Refusal, Term, Whom};
 use crate::ctl::reply::{EventsReply, LogReply, OrdersReply, ReloadReply};
 use crate::ctl::server::{Answers, Busy, Caller};
 use crate::daemon::chronicle::Chronicle;
+use crate::daemon::feeds::FeedAsk;
 use crate::model::view::Snapshot;
 use serde::Serialize;
 use serde_json::Value;
@@ -30,6 +31,7 @@ pub(super) enum Ask {
         reply: ReplyTo<ReloadReply>,
     },
     Order(OrderAsk),
+    Feed(FeedAsk),
     Log {
         level: String,
         for_s: Option<f64>,
@@ -145,6 +147,18 @@ impl Answers for Desk {
             }
             Act::Takeover { whom, term } => self.order(Asked::Takeover, whom, term, by).await,
             Act::Undrain { whom } => self.order(Asked::Undrain, whom, Term::default(), by).await,
+            Act::SetTracker { name, value, for_s } => {
+                self.ask(Some(ANSWER_LIMIT), |reply| {
+                    Ask::Feed(FeedAsk {
+                        name,
+                        value,
+                        for_s,
+                        by,
+                        reply,
+                    })
+                })
+                .await
+            }
             Act::Log { level, for_s } => {
                 self.ask(Some(ANSWER_LIMIT), |reply| Ask::Log {
                     level,

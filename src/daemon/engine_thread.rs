@@ -184,8 +184,13 @@ impl Thread {
             let input = match message {
                 ToEngine::Tracked(seen) => Input::Tracked(seen),
                 ToEngine::Order(order) => Input::Order(order),
-                other => {
-                    self.messages.push(other);
+                ToEngine::Feed(feed) => Input::Feed(feed),
+                ToEngine::CheckStarted { .. }
+                | ToEngine::CheckDone { .. }
+                | ToEngine::Plan(_)
+                | ToEngine::Snapshot(..)
+                | ToEngine::Stop => {
+                    self.messages.push(message);
                     continue;
                 }
             };
@@ -355,6 +360,10 @@ impl Thread {
             ToEngine::Order(order) => {
                 self.engine
                     .handle(now, Input::Order(order), &mut self.actions);
+            }
+            ToEngine::Feed(feed) => {
+                self.engine
+                    .handle(now, Input::Feed(feed), &mut self.actions);
             }
             ToEngine::Plan(plan) => {
                 self.engine

@@ -1,17 +1,14 @@
 //! What operators asked for, written down before it is done, so that it outlives a reboot.
 
+use crate::daemon::kept;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const FILE: &str = "intents.json";
-/// Version of the file's form.
-const FORM: u32 = 1;
-/// No operator has asked for so much.
-const LARGEST: u64 = 16 * 1024 * 1024;
+/// The list in it.
+const KEY: &str = "intents";
 
 /// What is asked of an instance for a while.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -44,12 +41,6 @@ pub(super) struct Written {
     pub(super) reason: Option<Arc<str>>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Form {
-    form: u32,
-    intents: Vec<Written>,
-}
-
 /// All of them; the file is always as this list is.
 #[derive(Debug)]
 pub(super) struct Intents {
@@ -61,30 +52,10 @@ impl Intents {
     /// Reads what is left of earlier runs. A file that cannot be read is moved aside and told of,
     /// because a drain may be lost with it.
     pub(super) fn open(dir: &Path) -> (Self, Option<String>) {
-        let path = dir.join(FILE);
-        let mut intents = Self {
-            dir: dir.to_path_buf(),
-            list: Vec::new(),
-        };
-        let trouble = match read(&path) {
-            Ok(list) => {
-                intents.list = list;
-                return (intents, None);
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return (intents, None),
-            Err(error) => error,
-        };
-        let aside = path.with_extension("damaged");
-        let kept = match fs::rename(&path, &aside) {
-            Ok(()) => format!("it is kept as {}", aside.display()),
-            Err(error) => format!("it cannot be moved aside: {error}"),
-        };
-        let remark = format!(
-            "{}: drains and takeovers of earlier runs cannot be read and are not in force: {trouble} \
-             ({kept})",
-            path.display()
-        );
-        (intents, Some(remark))
+        let lost = "drains and takeovers of earlier runs cannot be read and are not in force";
+        let (list, remark) = kept::open(dir, FILE, KEY, lost);
+        let dir = dir.to_path_buf();
+        (Self { dir, list }, remark)
     }
 
     /// Writes one down, in the place of an earlier one for that instance, which is returned.
@@ -125,56 +96,17 @@ impl Intents {
         expired.map(|w| w.instance.clone()).collect()
     }
 
-    /// The file takes its new form whole or not at all.
     fn keep(&mut self, list: Vec<Written>) -> io::Result<()> {
-        let path = self.dir.join(FILE);
-        let beside = path.with_extension("new");
-        match fs::remove_file(&beside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let form = Form {
-            form: FORM,
-            intents: list,
-        };
-        let mut file = OpenOptions::new()
-            .create_new(true)
-            .write(true)
-            .mode(0o640)
-            .open(&beside)?;
-        file.write_all(&serde_json::to_vec_pretty(&form)?)?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        fs::rename(&beside, &path)?;
-        File::open(&self.dir)?.sync_all()?;
-        self.list = form.intents;
+        kept::write(&self.dir, FILE, KEY, &list)?;
+        self.list = list;
         Ok(())
     }
-}
-
-fn read(path: &Path) -> io::Result<Vec<Written>> {
-    let found = fs::metadata(path)?;
-    // Opening a FIFO would wait for its other end.
-    if !found.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let size = found.len();
-    if size > LARGEST {
-        return Err(io::Error::other(format!("it has {size} bytes")));
-    }
-    let form: Form = serde_json::from_slice(&fs::read(path)?)?;
-    if form.form != FORM {
-        return Err(io::Error::other(format!(
-            "its form {} is not known",
-            form.form
-        )));
-    }
-    Ok(form.intents)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn written(instance: &str, until_us: Option<u64>) -> Written {
         Written {

@@ -10,7 +10,10 @@ mod chronicle;
 mod config;
 mod desk;
 mod engine_thread;
+mod feeds;
 mod intents;
+mod kept;
+mod linkbeat;
 mod neighbours;
 mod orders;
 mod perform;
@@ -38,6 +41,10 @@ pub struct RunOptions {
     pub strict: bool,
     /// keepalived's configuration id, what `@NAME` lines are compared with.
     pub config_id: Option<String>,
+    /// The network namespace to run in, whatever the file says.
+    pub namespace: Option<String>,
+    /// The two folders are the usual ones: a daemon in a namespace has its own below them.
+    pub usual_dirs: bool,
 }
 
 /// Runs the daemon until it is told to stop; the exit code is the process's.

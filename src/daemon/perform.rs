@@ -227,6 +227,7 @@ impl Performer {
                 Action::Notify(notification) => bridge.push(ToService::Notify(notification)),
                 Action::Tell(notice) => bridge.push(ToService::Tell(now, notice)),
                 Action::Ordered { id, outcome } => bridge.push(ToService::Ordered { id, outcome }),
+                Action::Fed { id, outcome } => bridge.push(ToService::Fed { id, outcome }),
                 Action::Dispose(plan) => bridge.push(ToService::Dispose(plan)),
             }
         }

@@ -21,6 +21,7 @@ const KEYWORDS: &[(&str, &str)] = &[
     ("tracks", "track_script"),
     ("track_links", "track_interface"),
     ("track_processes", "track_process"),
+    ("track_sessions", "track_bfd"),
     ("handover", "track_handover"),
     ("strict", "strict_mode"),
     ("drop_mismatch", "vip_mismatch"),

@@ -5,7 +5,7 @@ use crate::ctl::interface::Refusal;
 use crate::ctl::reply::{PlanView, ReloadReply};
 use crate::ctl::server::Caller;
 use crate::daemon::bridge::ToEngine;
-use crate::daemon::config;
+use crate::daemon::config::{self, Config};
 use crate::daemon::desk::ReplyTo;
 use crate::daemon::plan_view;
 use crate::daemon::service_thread::Service;
@@ -48,7 +48,8 @@ impl Service {
                 sd_notify::NotifyState::Custom(&format!("MONOTONIC_USEC={stamp}")),
             ]);
         }
-        match config::read(&self.options, true) {
+        let read = config::read(&self.options, true).and_then(|config| self.same_network(config));
+        match read {
             Err(refusal) => {
                 let file = self.options.file.display().to_string();
                 if !dry_run {
@@ -82,12 +83,37 @@ impl Service {
                     reply,
                 });
                 self.settings = config.settings;
+                let keep = self.settings.global.journal_keep;
+                self.chronicle.set_keep(keep.0 as usize);
                 self.watchers.set(&self.settings);
+                self.linkbeats.set(&self.settings);
                 self.tell_tracked();
                 self.resume(Some(&created(&plan)));
+                self.relate_feeds();
                 self.engine.send(ToEngine::Plan(Box::new(plan)));
+                self.poll_links();
             }
         }
+    }
+
+    /// A running daemon cannot move to another network namespace.
+    fn same_network(&self, config: Config) -> Result<Config, config::Refusal> {
+        let file = config.settings.global.net_namespace.as_deref();
+        let wanted = self.options.namespace.as_deref().or(file);
+        if wanted == self.namespace.as_deref() {
+            return Ok(config);
+        }
+        let name = |ns: Option<&str>| match ns {
+            Some(name) => format!("in {name}"),
+            None => "in none".to_owned(),
+        };
+        let text = format!(
+            "net_namespace cannot change while the daemon runs: it is {}, the file wants it {}; \
+             restart it, or put the line back\n",
+            name(self.namespace.as_deref()),
+            name(wanted)
+        );
+        Err(config::Refusal { text })
     }
 
     /// The engine hands the old settings back: the plan is in force.

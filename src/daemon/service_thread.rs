@@ -8,7 +8,9 @@ use crate::daemon::RunOptions;
 use crate::daemon::bridge::{ServiceEnd, ToEngine, ToService};
 use crate::daemon::chronicle::{self, Chronicle};
 use crate::daemon::desk::{Ask, Desk, ReplyTo};
+use crate::daemon::feeds::Feeds;
 use crate::daemon::intents::Intents;
+use crate::daemon::linkbeat::Linkbeats;
 use crate::daemon::orders::Orders;
 use crate::daemon::reload::Reloading;
 use crate::model::event::{Event, Evidence};
@@ -61,11 +63,15 @@ pub(super) struct Service {
     pub(super) checks: Checks,
     pub(super) probes: Probes,
     pub(super) watchers: Watchers,
+    pub(super) linkbeats: Linkbeats,
+    /// The network namespace it runs in, if that is not the one it was started in.
+    pub(super) namespace: Option<String>,
     pub(super) notify: NotifyQueues,
     pub(super) outbox: Outbox,
     pub(super) chronicle: Chronicle,
     pub(super) intents: Intents,
     pub(super) orders: Orders,
+    pub(super) feeds: Feeds,
     pub(super) reloading: VecDeque<Reloading>,
     /// Warnings of this run that no reload takes away, for `status`.
     pub(super) standing: Vec<String>,
@@ -183,6 +189,7 @@ impl Service {
                 self.ask_runner(request);
             }
             ToService::Ordered { id, outcome } => self.ordered(id, &outcome),
+            ToService::Fed { id, outcome } => self.fed(id, outcome),
             ToService::Dispose(plan) => self.reloaded(plan),
             ToService::Snapshot(mut snapshot, reply) => {
                 snapshot.warnings.clone_from(&self.warnings);
@@ -328,6 +335,13 @@ impl Service {
         }
     }
 
+    /// Asks the interfaces that are polled.
+    pub(super) fn poll_links(&mut self) {
+        for news in self.linkbeats.poll() {
+            self.hear(news);
+        }
+    }
+
     // ---- orders ----------------------------------------------------------------------------------
 
     fn stop(&mut self, by: &str) {
@@ -335,6 +349,7 @@ impl Service {
             return;
         }
         self.stopping = true;
+        self.stop_feeds();
         self.notify.begin_stop(clock::now());
         self.say(Level::Info, format!("stopping ({by})"));
         let event = Event::new("stop", &format!("stopping ({by})"));
@@ -356,6 +371,7 @@ impl Service {
                 reply,
             } => self.reload(dry_run, &states, by, Some(reply)),
             Ask::Order(order) => self.take_order(order),
+            Ask::Feed(feed) => self.take_feed(feed),
             Ask::Log {
                 level,
                 for_s,
@@ -370,6 +386,8 @@ impl Service {
         let now = clock::now();
         self.log.settle(now);
         self.keep_orders();
+        self.watch_feeds();
+        self.poll_links();
         if self.log_level_until.is_some_and(|until| now >= until) {
             self.log_level_until = None;
             let level = self.options.log.level;

@@ -6,7 +6,9 @@ use crate::daemon::bridge::bridge;
 use crate::daemon::chronicle::Chronicle;
 use crate::daemon::config::{self, Config};
 use crate::daemon::engine_thread::{self, Birth};
+use crate::daemon::feeds::Feeds;
 use crate::daemon::intents::Intents;
+use crate::daemon::linkbeat::Linkbeats;
 use crate::daemon::neighbours::{self, Neighbours};
 use crate::daemon::orders::Orders;
 use crate::daemon::service_thread::{End, OURSELVES, Service};
@@ -15,13 +17,13 @@ use crate::model::event::Event;
 use crate::model::ids::LinkId;
 use crate::model::notice::Level;
 use crate::model::time::Instant;
-use crate::obs::journal::{self, Journal};
+use crate::obs::journal::Journal;
 use crate::obs::log::Log;
 use crate::os::hands::Hands;
 use crate::os::ledger::{self, Entry, Ledger};
 use crate::os::poller::Bell;
 use crate::os::proc_connector::Connector;
-use crate::os::{claims, rt};
+use crate::os::{claims, netns, rt};
 use crate::scripts::checks::Checks;
 use crate::scripts::handle::Runner;
 use crate::scripts::notify::{NotifyQueues, Outbox};
@@ -62,6 +64,7 @@ impl Failure {
 /// Runs the daemon until it is told to stop.
 pub(super) fn run(options: RunOptions) -> ExitCode {
     rt::one_arena();
+    rt::raise_files();
     // Whoever started us may have blocked signals that are to reach us.
     let _ = SigSet::empty().thread_set_mask();
     match live(options) {
@@ -74,11 +77,14 @@ pub(super) fn run(options: RunOptions) -> ExitCode {
     }
 }
 
-fn live(options: RunOptions) -> Result<(), Failure> {
+fn live(mut options: RunOptions) -> Result<(), Failure> {
     let config = config::read(&options, options.strict).map_err(|refusal| Failure {
         code: code::CONFIG,
         text: refusal.text,
     })?;
+    // The kernel tells of processes in the first network namespace alone.
+    let connector = Connector::open().ok();
+    let namespace = move_in(&mut options, &config)?;
     let runtime_dir = options.runtime_dir.clone();
     make_dir(&runtime_dir)?;
     make_dir(&options.state_dir)?;
@@ -99,7 +105,12 @@ fn live(options: RunOptions) -> Result<(), Failure> {
         .max_blocking_threads(1)
         .build()
         .map_err(|e| Failure::runtime(format!("cannot start the service thread: {e}")))?;
-    let end = runtime.block_on(serve(options, config, neighbours, claim.dir(), log));
+    let place = Place {
+        claimed_dir: claim.dir(),
+        connector,
+        namespace,
+    };
+    let end = runtime.block_on(serve(options, config, neighbours, place, log));
     runtime.shutdown_background();
     match end? {
         End::Stopped => Ok(()),
@@ -107,13 +118,45 @@ fn live(options: RunOptions) -> Result<(), Failure> {
     }
 }
 
+/// Where the daemon finds itself.
+struct Place<'a> {
+    claimed_dir: &'a Path,
+    connector: Option<Connector>,
+    namespace: Option<String>,
+}
+
+/// Enters the network namespace that is asked for, before there is any other thread or socket.
+fn move_in(options: &mut RunOptions, config: &Config) -> Result<Option<String>, Failure> {
+    let file = config.settings.global.net_namespace.as_deref();
+    let Some(name) = options.namespace.as_deref().or(file).map(str::to_owned) else {
+        return Ok(None);
+    };
+    netns::enter(&name).map_err(|e| Failure {
+        code: match e.errno() {
+            Some(nix::libc::EPERM | nix::libc::EACCES) => code::PERMISSION,
+            Some(_) | None => code::RUNTIME,
+        },
+        text: e.to_string(),
+    })?;
+    if options.usual_dirs {
+        options.runtime_dir.push(&name);
+        options.state_dir.push(&name);
+    }
+    Ok(Some(name))
+}
+
 async fn serve(
     options: RunOptions,
     config: Config,
     neighbours: Neighbours,
-    claimed_dir: &Path,
+    place: Place<'_>,
     log: Log,
 ) -> Result<End, Failure> {
+    let Place {
+        claimed_dir,
+        connector,
+        namespace,
+    } = place;
     let Config { settings, warnings } = config;
     let runner = Runner::spawn(Path::new(OURSELVES))
         .map_err(|e| Failure::runtime(format!("cannot start the runner process: {e}")))?;
@@ -149,11 +192,16 @@ async fn serve(
         claimed,
         left,
     };
-    let (events, remarks) = Journal::open(&options.state_dir, journal::KEEP);
+    let (events, remarks) =
+        Journal::open(&options.state_dir, settings.global.journal_keep.0 as usize);
     let (intents, damaged) = Intents::open(&options.state_dir);
+    let (feeds, lost) = Feeds::open(&options.state_dir);
+    let damaged: Vec<String> = damaged.into_iter().chain(lost).collect();
     let chronicle = Chronicle::new(events);
     // Where there is no connector, all processes are looked at from time to time.
-    let watchers = Watchers::start(&settings, Connector::open().ok());
+    let watchers = Watchers::start(&settings, connector);
+    let mut linkbeats = Linkbeats::default();
+    linkbeats.set(&settings);
     let mut service = Service {
         options,
         settings,
@@ -165,11 +213,14 @@ async fn serve(
         checks: Checks::default(),
         probes: Probes::default(),
         watchers,
+        linkbeats,
+        namespace,
         notify: NotifyQueues::default(),
         outbox: Outbox::default(),
         chronicle,
         intents,
         orders: Orders::default(),
+        feeds,
         reloading: VecDeque::new(),
         log_level_until: None,
         standing: Vec::new(),
@@ -179,6 +230,10 @@ async fn serve(
     let version = env!("CARGO_PKG_VERSION");
     let file = service.options.file.display().to_string();
     let mut text = format!("Starting Mainstay v{version} with {file}");
+    if let Some(name) = &service.namespace {
+        let folder = service.options.runtime_dir.display();
+        text += &format!(", in network namespace {name} (--runtime-dir {folder})");
+    }
     service.say(Level::Info, text.clone());
     if service.chronicle.ended_well() == Some(false) {
         text += "; the run before ended without a word (killed, crashed, or the power failed)";
@@ -205,6 +260,8 @@ async fn serve(
     }
     service.tell_tracked();
     service.resume(None);
+    service.resume_feeds();
+    service.poll_links();
     rt::trim();
     // Its stack is touched and locked: as large as it needs to be and no larger.
     let engine = std::thread::Builder::new()

@@ -195,6 +195,8 @@ impl Event {
         } else if let What::GroupEntering { from, to, why, .. } = &notice.what {
             event.cause = Some(Cow::Borrowed(why.code()));
             (event.from, event.to) = (Some(*from), Some(*to));
+        } else if let What::Degraded { why, .. } = &notice.what {
+            event.cause = Some(Cow::Borrowed(why.code()));
         } else if let What::Priority { to, .. } = &notice.what {
             event.priority = Some(*to);
         }
@@ -210,6 +212,7 @@ impl Event {
                 | "priority"
                 | "script_up"
                 | "script_down"
+                | "degraded"
                 | "reload"
                 | "order"
                 | "notify"
@@ -257,13 +260,16 @@ impl Evidence {
             Verdict::TimedOut => "timed_out",
             Verdict::NotStarted(_) => "not_started",
             Verdict::Lost => "lost",
+            Verdict::Reported { up: true } => "reported_up",
+            Verdict::Reported { up: false } => "reported_down",
+            Verdict::LeaseOver => "lease_over",
         }));
         match verdict {
             Verdict::Pass => self.exit = Some(0),
             Verdict::Fail(status) => self.exit = Some(status),
             Verdict::Signalled(signal) => self.signal = Some(signal),
             Verdict::NotStarted(errno) => self.errno = Some(errno),
-            Verdict::TimedOut | Verdict::Lost => {}
+            Verdict::TimedOut | Verdict::Lost | Verdict::Reported { .. } | Verdict::LeaseOver => {}
         }
         self
     }
@@ -317,6 +323,16 @@ fn of_what(what: &What) -> Evidence {
             return e.and_verdict(*verdict);
         }
         What::CheckBusy { name } => e.tracker = Some(name.clone()),
+        What::LeaseOver { name, lease, by } => {
+            e.tracker = Some(name.clone());
+            e.length_s = seconds(*lease);
+            e.uid = Some(*by);
+        }
+        What::Degraded { why, how } => {
+            e = of_why(why);
+            e.reason = Some(Arc::from(why.to_string()));
+            e.outcome = Some(Cow::Borrowed(how.word()));
+        }
         What::LowerAdvert { from, theirs, ours } => {
             e.peer = Some(*from);
             e.peer_priority = Some(*theirs);
@@ -437,6 +453,15 @@ fn of_why(why: &Why) -> Evidence {
             e.value = Some(*value);
         }
         Why::ProcessFault { process } => e.tracker = Some(process.clone()),
+        Why::GaveWay {
+            tracker,
+            because,
+            to,
+        } => {
+            e.tracker.clone_from(tracker);
+            e.reason = Some(because.clone());
+            e.peer = Some(*to);
+        }
         Why::GroupMember { group, member } => {
             e.group = Some(group.clone());
             e.member = Some(member.clone());

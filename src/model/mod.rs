@@ -5,7 +5,9 @@
 
 pub mod addr;
 pub mod event;
+pub mod feed;
 pub mod ids;
+pub mod links;
 pub mod notice;
 pub mod order;
 pub mod priority;

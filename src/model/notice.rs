@@ -77,6 +77,31 @@ pub struct Mover {
     pub name: Arc<str>,
 }
 
+/// What an instance does whose trackers fail under `all_failed hold`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Degraded {
+    /// It serves and lets another router take over, if there is one.
+    GivesWay,
+    /// It listens with priority 1.
+    StandsBack,
+    /// It serves although it failed, because nobody else does.
+    Serves,
+    /// Its trackers are well again.
+    Over,
+}
+
+impl Degraded {
+    /// One stable word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::GivesWay => "gives_way",
+            Self::StandsBack => "stands_back",
+            Self::Serves => "serves",
+            Self::Over => "over",
+        }
+    }
+}
+
 /// The kinds of notice.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum What {
@@ -153,6 +178,22 @@ pub enum What {
     CheckBusy {
         /// Its name.
         name: Arc<str>,
+    },
+    /// Nobody reported on an external tracker in time.
+    LeaseOver {
+        /// Its name.
+        name: Arc<str>,
+        /// How long the last report counted.
+        lease: Duration,
+        /// The user who made it.
+        by: u32,
+    },
+    /// Trackers failed, or no longer do, where `all_failed hold` stands.
+    Degraded {
+        /// What is wrong, or was.
+        why: Why,
+        /// What comes of it.
+        how: Degraded,
     },
     /// A lower-priority advert was heard while Active.
     LowerAdvert {
@@ -293,6 +334,8 @@ impl What {
             Self::Check { up: false, .. } => "script_down",
             Self::CheckExit { .. } => "script_exit",
             Self::CheckBusy { .. } => "script_busy",
+            Self::LeaseOver { .. } => "lease_over",
+            Self::Degraded { .. } => "degraded",
             Self::LowerAdvert { .. } => "lower_advert",
             Self::SameAddress { .. } => "same_address",
             Self::Rejected { .. } => "advert_refused",
@@ -322,11 +365,20 @@ impl What {
             | Self::Scrubbed { .. }
             | Self::Reloaded { .. }
             | Self::CheckExit { .. }
+            | Self::Degraded {
+                how: Degraded::Over,
+                ..
+            }
             | Self::LateAdvert { .. }
             | Self::Interval { .. } => Level::Info,
             Self::Check { up: true, .. } => Level::Info,
             Self::Check { up: false, .. }
             | Self::CheckBusy { .. }
+            | Self::LeaseOver { .. }
+            | Self::Degraded {
+                how: Degraded::GivesWay | Degraded::StandsBack | Degraded::Serves,
+                ..
+            }
             | Self::LowerAdvert { .. }
             | Self::SameAddress { .. }
             | Self::Rejected { .. }
@@ -415,11 +467,34 @@ impl fmt::Display for What {
                 Verdict::Signalled(_)
                 | Verdict::TimedOut
                 | Verdict::NotStarted(_)
-                | Verdict::Lost => write!(f, "Script `{name}` {verdict} ({counter})"),
+                | Verdict::Lost
+                | Verdict::Reported { .. }
+                | Verdict::LeaseOver => write!(f, "Script `{name}` {verdict} ({counter})"),
             },
             Self::CheckBusy { name } => {
                 write!(f, "VRRP_Script({name}) is still running - skipping run")
             }
+            Self::LeaseOver { name, lease, by } => write!(
+                f,
+                "Tracker {name}: the lease of {} that user {by} set was not renewed",
+                Human(*lease)
+            ),
+            Self::Degraded { why, how } => match how {
+                Degraded::GivesWay => write!(
+                    f,
+                    "{why}: gives way to whoever takes over, and serves on if nobody does"
+                ),
+                Degraded::StandsBack => {
+                    write!(f, "{why}: priority 1, serves only if nobody else does")
+                }
+                Degraded::Serves => write!(
+                    f,
+                    "degraded: serves although {why} because nobody else took over"
+                ),
+                Degraded::Over => {
+                    write!(f, "no longer degraded: what failed is well again ({why})")
+                }
+            },
             Self::LowerAdvert { from, theirs, ours } => write!(
                 f,
                 "Received advert from {from} with lower priority {theirs}, ours {ours}"

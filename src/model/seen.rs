@@ -53,7 +53,7 @@ pub struct AddressSeen {
     pub secondary: bool,
 }
 
-/// What was found of something tracked that is neither a script nor an interface.
+/// What was found by looking: files, processes, and interfaces whose link is polled.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum TrackedSeen {
     /// The number in a tracked file; a missing file counts as 0.
@@ -68,6 +68,13 @@ pub enum TrackedSeen {
         /// Name of the `vrrp_track_process`.
         name: Arc<str>,
         /// It has.
+        up: bool,
+    },
+    /// What a polled interface said of its link.
+    Link {
+        /// The interface.
+        interface: Arc<str>,
+        /// It has one.
         up: bool,
     },
 }
@@ -87,6 +94,29 @@ pub enum Verdict {
     NotStarted(i32),
     /// Our own trouble (runner lost, EAGAIN): no result at all.
     Lost,
+    /// Another program reported it (`external`).
+    Reported {
+        /// As up.
+        up: bool,
+    },
+    /// Nobody reported in time: the lease ran out (`external`).
+    LeaseOver,
+}
+
+impl Verdict {
+    /// Whether it speaks for the service; [`Verdict::Lost`] speaks for nothing.
+    pub const fn is_success(self) -> bool {
+        match self {
+            Self::Pass | Self::Reported { up: true } => true,
+            Self::Fail(_)
+            | Self::Signalled(_)
+            | Self::TimedOut
+            | Self::NotStarted(_)
+            | Self::Lost
+            | Self::Reported { up: false }
+            | Self::LeaseOver => false,
+        }
+    }
 }
 
 impl fmt::Display for Verdict {
@@ -104,6 +134,9 @@ impl fmt::Display for Verdict {
                 )
             }
             Self::Lost => f.write_str("has no result (lost by the runner)"),
+            Self::Reported { up: true } => f.write_str("was reported up"),
+            Self::Reported { up: false } => f.write_str("was reported down"),
+            Self::LeaseOver => f.write_str("was not reported in time (its lease ran out)"),
         }
     }
 }

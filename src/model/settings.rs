@@ -6,6 +6,7 @@
 
 use crate::model::addr::VirtualAddress;
 use crate::model::ids::{Family, Version, Vrid};
+use crate::model::links::{LinkPoll, LinkSettings, Linkbeat, StaticAddress, TrackGroup};
 use crate::model::priority::{Priority, Weight};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
@@ -30,6 +31,33 @@ pub struct Settings {
     /// Sync groups in the order of the file.
     #[serde(default)]
     pub groups: Vec<Arc<GroupSettings>>,
+    /// How the state of interfaces is found and when it counts.
+    #[serde(default)]
+    pub links: LinkSettings,
+    /// Addresses that are there whoever is master.
+    #[serde(default)]
+    pub statics: Vec<Arc<StaticAddress>>,
+    /// Who tracks their interfaces; folded into the routers already.
+    #[serde(default)]
+    pub track_groups: Vec<Arc<TrackGroup>>,
+}
+
+impl Settings {
+    /// Interfaces whose link is polled, each once, in the order of their names.
+    pub fn polled(&self) -> Vec<LinkPoll> {
+        let mut polls = self.links.polls.clone();
+        if self.links.poll_all {
+            let used = self.routers.iter().flat_map(|r| r.used_interfaces());
+            polls.extend(used.map(|interface| LinkPoll {
+                interface: interface.clone(),
+                how: Linkbeat::Auto,
+            }));
+        }
+        // Stable: what was asked for by name stands first.
+        polls.sort_by(|a, b| a.interface.cmp(&b.interface));
+        polls.dedup_by(|later, first| later.interface == first.interface);
+        polls
+    }
 }
 
 /// One `track_file`: its content, a number, is weighted into priorities.
@@ -47,6 +75,18 @@ pub struct FileSettings {
     pub init: Option<i32>,
     /// `init_file ... overwrite`: also if there is one.
     pub overwrite: bool,
+    /// `external`: the number is reported, there is no file.
+    #[serde(default)]
+    pub external: Option<ExternalSettings>,
+}
+
+/// A tracker that other programs feed (`external`).
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ExternalSettings {
+    /// `lease`: how long a report counts that says nothing of it.
+    pub lease: Option<Duration>,
+    /// `user`: who may report, besides root.
+    pub user: Option<Arc<str>>,
 }
 
 /// One `vrrp_track_process`.
@@ -111,6 +151,13 @@ pub struct LinkTrackSettings {
     pub reverse: bool,
 }
 
+impl LinkTrackSettings {
+    /// `weight 0 reverse`: a fault while the interface is up.
+    pub fn is_fault_when_up(&self) -> bool {
+        self.weight == Weight::FAULT && self.reverse
+    }
+}
+
 /// Tracking of a file or a process by name (`track_file`, `track_process`).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct NamedTrackSettings {
@@ -135,16 +182,32 @@ pub struct GlobalSettings {
     pub garp_interval: Duration,
     /// `vrrp_gna_interval`: least spacing of two neighbour advertisements on one interface.
     pub gna_interval: Duration,
+    /// `net_namespace`: the network namespace to run in.
+    #[serde(default)]
+    pub net_namespace: Option<Arc<str>>,
     /// `log_unknown_vrids`.
     pub log_unknown_vrids: bool,
     /// `enable_script_security`.
     pub script_security: bool,
     /// `control_group`: who may read from the control socket.
     pub control_group: Option<Arc<str>>,
+    /// `journal_keep`: events kept in the journal.
+    #[serde(default)]
+    pub journal_keep: JournalKeep,
     /// `vip_restore_limit`: so many restored addresses in so long, then fault.
     pub restore_limit: RestoreLimit,
     /// How the engine thread asks to be scheduled.
     pub process: ProcessSettings,
+}
+
+/// How many events the journal keeps, in memory and in its file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct JournalKeep(pub u32);
+
+impl Default for JournalKeep {
+    fn default() -> Self {
+        Self(1024)
+    }
 }
 
 /// How often a removed address is put back before the router gives up.
@@ -185,11 +248,14 @@ pub struct ProcessSettings {
 pub struct CheckSettings {
     /// Its name.
     pub name: Arc<str>,
-    /// What is run; of a probe, the words that describe it.
+    /// What is run; of a probe, the words that describe it; of what is fed, the word `external`.
     pub command: Command,
     /// `check`: what is looked at instead, without a program.
     #[serde(default)]
     pub probe: Option<Probe>,
+    /// `external`: results are reported, nothing is run.
+    #[serde(default)]
+    pub external: Option<ExternalSettings>,
     /// Start to start.
     pub interval: Duration,
     /// A run that lasts longer has failed.
@@ -344,9 +410,15 @@ pub struct RouterSettings {
     /// Processes it tracks, likewise.
     #[serde(default)]
     pub track_processes: Vec<NamedTrackSettings>,
+    /// Names in `track_bfd`, likewise: no session is set up yet, so they contribute nothing.
+    #[serde(default)]
+    pub track_sessions: Vec<Arc<str>>,
     /// `track_handover`.
     #[serde(default)]
     pub handover: Handover,
+    /// `all_failed`.
+    #[serde(default)]
+    pub all_failed: AllFailed,
     /// Programs told of its transitions.
     pub notify: NotifySettings,
 }
@@ -361,6 +433,16 @@ pub enum Handover {
     Always,
     /// Never: the plain protocol.
     Off,
+}
+
+/// What becomes of an instance whose trackers of weight 0 fail (`all_failed`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum AllFailed {
+    /// It is in FAULT, and if all are, nobody serves.
+    #[default]
+    Release,
+    /// It gives way, and serves on only if nobody else takes over.
+    Hold,
 }
 
 /// How adverts travel.
@@ -480,6 +562,15 @@ impl RouterSettings {
                 TransportSettings::Unicast { .. } => Some(self.source),
             },
         }
+    }
+
+    /// Its own interface, those its addresses are on, and those it tracks; some more than once.
+    pub fn used_interfaces(&self) -> impl Iterator<Item = &Arc<str>> {
+        let carriers = self.installed().filter_map(|a| a.dev.as_ref());
+        let tracked = self.track_links.iter().map(|t| &t.interface);
+        std::iter::once(&self.interface)
+            .chain(carriers)
+            .chain(tracked)
     }
 
     /// All addresses it installs: advertised first, then excluded.

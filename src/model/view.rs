@@ -6,6 +6,7 @@
 use crate::model::ids::Family;
 use crate::model::notice::Phase;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -21,8 +22,14 @@ pub struct Snapshot {
     pub groups: Vec<GroupView>,
     /// Track scripts in the order of the file.
     pub scripts: Vec<CheckView>,
+    /// Trackers that other programs feed, scripts before numbers, in the order of the file.
+    #[serde(default)]
+    pub externals: Vec<ExternalView>,
     /// Interfaces in use.
     pub interfaces: Vec<LinkView>,
+    /// Addresses that are there whoever is MASTER.
+    #[serde(default)]
+    pub statics: Vec<AddressView>,
     /// The loop.
     pub engine: EngineView,
     /// Warnings that stand: keywords not acted on, scripts that cannot be used.
@@ -81,6 +88,9 @@ pub struct RouterView {
     /// What an operator asked of it, if that is in force.
     #[serde(default)]
     pub intent: Option<IntentView>,
+    /// What its trackers' failure comes to under `all_failed hold`, in a sentence; `None` if none failed.
+    #[serde(default)]
+    pub degraded: Option<String>,
     /// Counters.
     pub counters: Counters,
 }
@@ -144,10 +154,10 @@ pub struct AddressView {
 pub struct TrackView {
     /// Name of the script, interface, file or process.
     pub script: Arc<str>,
-    /// `script`, `interface`, `file` or `process`.
+    /// `script`, `interface`, `file`, `process` or `bfd`.
     #[serde(default)]
     pub kind: String,
-    /// `pending`, `up`, `down`, `unusable`, or the number in a file.
+    /// `pending`, `up`, `down`, `unusable`, `not watched`, or the number in a file.
     #[serde(default)]
     pub state: String,
     /// Credit or progress of a script: `up 3/5`.
@@ -161,6 +171,9 @@ pub struct TrackView {
     pub adds: i16,
     /// Whether it holds the router in FAULT.
     pub fault: bool,
+    /// Whether it has failed and is borne with priority 1 (`all_failed hold`).
+    #[serde(default)]
+    pub degrades: bool,
 }
 
 /// Another router for the same VRID.
@@ -222,18 +235,73 @@ pub struct CheckView {
     pub unusable: Option<Arc<str>>,
 }
 
+/// One tracker that other programs feed (`external`).
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ExternalView {
+    /// Name.
+    pub name: Arc<str>,
+    /// `script` or `file`.
+    pub kind: String,
+    /// The last report: `up`, `down` or a number; `None` if nobody has made one.
+    pub value: Option<String>,
+    /// What it counts as: `pending`, `up`, `down` or a number.
+    pub state: String,
+    /// Credit or progress of a script: `up 3/5`.
+    pub counter: String,
+    /// The user who made the last report.
+    pub uid: Option<u32>,
+    /// Seconds since then.
+    pub ago_s: Option<f64>,
+    /// Seconds until its lease ends; `None` if it has none, or none any more.
+    pub left_s: Option<f64>,
+    /// Its lease ran out.
+    pub lease_over: bool,
+    /// Seconds that a report counts which does not say for how long.
+    pub lease_s: Option<f64>,
+    /// Who may report, besides root.
+    pub user: Option<Arc<str>>,
+    /// Whether an instance tracks it.
+    pub used: bool,
+}
+
 /// One interface.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct LinkView {
     /// Name.
     pub name: Arc<str>,
     /// Index, if it exists.
     pub index: Option<u32>,
-    /// Up and running.
+    /// Up and running, as it counts.
     pub up: bool,
+    /// It is otherwise already, which does not count yet (`interface_up_down_delays`).
+    #[serde(default)]
+    pub turning: Option<TurnView>,
+    /// Its link is polled.
+    #[serde(default)]
+    pub polled: bool,
     /// Packets refused before a virtual router could be found, by reason.
     #[serde(with = "by_name")]
     pub rejected: Vec<(String, u64)>,
+}
+
+/// A new state of an interface that has to last before it counts.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct TurnView {
+    /// The new state.
+    pub up: bool,
+    /// Seconds it has lasted.
+    pub for_s: f64,
+    /// Seconds it has to last.
+    pub counts_after_s: f64,
+}
+
+/// `down for 0.4 s, counts after 2 s`.
+impl fmt::Display for TurnView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = if self.up { "up" } else { "down" };
+        let after = self.counts_after_s;
+        write!(f, "{word} for {:.1} s, counts after {after} s", self.for_s)
+    }
 }
 
 /// The loop's own health.

@@ -144,6 +144,15 @@ pub enum Why {
         /// The member.
         member: Arc<str>,
     },
+    /// Trackers failed, and another router took over (`all_failed hold`).
+    GaveWay {
+        /// The tracker that failed, if it is its own and not a sync group's.
+        tracker: Option<Arc<str>>,
+        /// What is wrong with it.
+        because: Arc<str>,
+        /// Who took over.
+        to: IpAddr,
+    },
     /// An operator drained it.
     Drained,
     /// An operator had it take over.
@@ -184,6 +193,7 @@ impl Why {
             Self::FileFault { .. } => "file_fault",
             Self::ProcessFault { .. } => "process_fault",
             Self::GroupMember { .. } => "group_member",
+            Self::GaveWay { .. } => "gave_way",
             Self::Drained => "drained",
             Self::Operator => "operator",
             Self::Cleared => "fault_cleared",
@@ -205,7 +215,7 @@ impl Why {
                 lower: Heard { from, .. },
                 ..
             } => Some(*from),
-            Self::TieLost { to, .. } => Some(*to),
+            Self::TieLost { to, .. } | Self::GaveWay { to, .. } => Some(*to),
             Self::Silence { last: None, .. }
             | Self::Startup
             | Self::Owner
@@ -295,6 +305,9 @@ impl fmt::Display for Why {
             }
             Self::GroupMember { group, member } => {
                 write!(f, "sync group {group} moves with its member {member}")
+            }
+            Self::GaveWay { because, to, .. } => {
+                write!(f, "{because}, and {to} took over (all_failed hold)")
             }
             Self::Drained => f.write_str("an operator drained it"),
             Self::Operator => f.write_str("an operator had it take over"),

@@ -9,9 +9,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Events kept unless told otherwise.
-pub const KEEP: usize = 1024;
-
 /// Like events of what may repeat without end are counted instead of recorded for so long.
 const QUIET: Duration = Duration::from_secs(60);
 /// Kinds of repetition remembered at a time.
@@ -110,6 +107,16 @@ impl Journal {
             Err(error) => remarks.push(unwritten(dir, &error)),
         }
         (journal, remarks)
+    }
+
+    /// From now on keeps so many events, in memory at once and in the file with the next event.
+    pub fn set_keep(&mut self, keep: usize) {
+        self.keep = keep.max(1);
+        let spare = self.ring.len().saturating_sub(self.keep);
+        self.ring.drain(..spare);
+        if let Some(file) = &self.file {
+            file.set_keep(self.keep);
+        }
     }
 
     /// Numbers an event, stamps it and keeps it. What repeats without end is recorded once a
@@ -362,6 +369,21 @@ mod tests {
             [3, 4, 5, 6]
         );
         assert_eq!(put(&mut journal, 9, transition("b")), Some(7));
+    }
+
+    #[test]
+    fn it_can_be_told_to_keep_less_and_more() {
+        let mut journal = Journal::in_memory(8);
+        for number in 1..=8 {
+            put(&mut journal, number, transition("a"));
+        }
+        journal.set_keep(3);
+        assert_eq!((journal.first(), journal.last()), (6, 8));
+        journal.set_keep(5);
+        for number in 9..=12 {
+            put(&mut journal, number, transition("a"));
+        }
+        assert_eq!((journal.first(), journal.last()), (8, 12));
     }
 
     #[test]

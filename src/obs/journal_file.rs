@@ -6,15 +6,17 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Name in the state directory.
 pub(super) const NAME: &str = "events.jsonl";
-/// The file is compacted beyond this many bytes, whatever the number of lines.
+/// The file is compacted beyond this many bytes, whatever the number of lines ...
 const LARGEST: u64 = 8 * 1024 * 1024;
+/// ... or beyond this many for each event that is to be kept, if that is more.
+const LARGEST_EVENT: u64 = 1024;
 /// Events that may wait for a slow disk; beyond them events are missing in the file alone.
 const WAITING: usize = 1024;
 /// No journal has come so far; beyond it there would soon be no number left to go on with.
@@ -39,7 +41,7 @@ pub(super) fn load(dir: &Path, keep: usize) -> io::Result<Loaded> {
         damaged: 0,
         lines: 0,
     };
-    let text = match newest_part(&dir.join(NAME)) {
+    let text = match newest_part(&dir.join(NAME), largest(keep)) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(loaded),
         Err(error) => return Err(error),
@@ -62,15 +64,19 @@ pub(super) fn load(dir: &Path, keep: usize) -> io::Result<Loaded> {
     Ok(loaded)
 }
 
+fn largest(keep: usize) -> u64 {
+    LARGEST.max((keep as u64).saturating_mul(LARGEST_EVENT))
+}
+
 /// The end of the file, from the beginning of a line.
-fn newest_part(path: &Path) -> io::Result<Vec<u8>> {
+fn newest_part(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
     regular(path)?;
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
-    let skipped = length.saturating_sub(LARGEST);
+    let skipped = length.saturating_sub(largest);
     file.seek(SeekFrom::Start(skipped))?;
     let mut bytes = Vec::new();
-    file.take(LARGEST).read_to_end(&mut bytes)?;
+    file.take(largest).read_to_end(&mut bytes)?;
     if skipped > 0 {
         let line = bytes.iter().position(|byte| *byte == b'\n');
         bytes.drain(..line.map_or(bytes.len(), |at| at + 1));
@@ -91,6 +97,7 @@ fn regular(path: &Path) -> io::Result<()> {
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: Option<SyncSender<Vec<u8>>>,
+    keep: Arc<AtomicUsize>,
     lost: Arc<AtomicU64>,
     ended: Receiver<()>,
     thread: Option<JoinHandle<()>>,
@@ -105,10 +112,11 @@ impl Writer {
         let (queue, lines_of) = sync_channel::<Vec<u8>>(WAITING);
         let (end, ended) = sync_channel(1);
         let lost = Arc::new(AtomicU64::new(0));
+        let keep = Arc::new(AtomicUsize::new(keep));
         let worker = Worker {
             path,
             file: Some(file),
-            keep,
+            keep: keep.clone(),
             lines,
             bytes,
             lost: lost.clone(),
@@ -122,10 +130,16 @@ impl Writer {
             })?;
         Ok(Self {
             queue: Some(queue),
+            keep,
             lost,
             ended,
             thread: Some(thread),
         })
+    }
+
+    /// What the file is compacted to from the next event on.
+    pub(super) fn set_keep(&self, keep: usize) {
+        self.keep.store(keep, Ordering::Relaxed);
     }
 
     /// Hands an event over; never blocks.
@@ -194,7 +208,7 @@ fn ends_a_line(path: &Path) -> io::Result<bool> {
 struct Worker {
     path: PathBuf,
     file: Option<File>,
-    keep: usize,
+    keep: Arc<AtomicUsize>,
     lines: usize,
     bytes: u64,
     lost: Arc<AtomicU64>,
@@ -229,21 +243,23 @@ impl Worker {
         }
         self.lines += lines;
         self.bytes += batch.len() as u64;
-        if self.lines > self.keep.saturating_mul(2) || self.bytes > LARGEST {
+        let keep = self.keep.load(Ordering::Relaxed);
+        if self.lines > keep.saturating_mul(2) || self.bytes > largest(keep) {
             // If it cannot be compacted now, the next line tries again; perhaps somebody removed it.
-            if self.compact().is_err() {
+            if self.compact(keep).is_err() {
                 self.file = None;
             }
         }
     }
 
     /// Keeps the newest lines: a new file takes the place of the old one.
-    fn compact(&mut self) -> io::Result<()> {
-        let bytes = newest_part(&self.path)?;
+    fn compact(&mut self, keep: usize) -> io::Result<()> {
+        let largest = largest(keep);
+        let bytes = newest_part(&self.path, largest)?;
         let all: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
-        let mut kept = &all[all.len().saturating_sub(self.keep)..];
+        let mut kept = &all[all.len().saturating_sub(keep)..];
         let size = |lines: &[&[u8]]| lines.iter().map(|l| l.len() as u64).sum::<u64>();
-        while kept.len() > 1 && size(kept) > LARGEST / 2 {
+        while kept.len() > 1 && size(kept) > largest / 2 {
             kept = &kept[kept.len() / 2..];
         }
         let beside = self.path.with_extension("new");
@@ -303,6 +319,29 @@ mod tests {
         assert!(text.lines().count() <= 21 + 50, "{}", text.lines().count());
         assert_eq!(numbers(dir.path(), 10), (991..=1000).collect::<Vec<u64>>());
         assert!(!dir.path().join("events.new").exists());
+    }
+
+    #[test]
+    fn a_file_that_is_to_keep_less_is_cut_with_the_next_event() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let lines = || {
+            let text = fs::read_to_string(dir.path().join(NAME)).unwrap_or_default();
+            text.lines().count()
+        };
+        write(dir.path(), 1000, 1..=200);
+        assert_eq!(lines(), 200);
+        let mut writer = Writer::start(dir.path(), 1000, 200).expect("a thread");
+        writer.set_keep(16);
+        writer.append(&event(201));
+        drop(writer);
+        assert_eq!(lines(), 16);
+        assert_eq!(numbers(dir.path(), 100), (186..=201).collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn a_million_events_have_room() {
+        assert_eq!(largest(16), LARGEST);
+        assert!(largest(1_000_000) > 1_000_000 * 500);
     }
 
     #[test]

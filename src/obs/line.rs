@@ -88,6 +88,8 @@ impl Line {
             What::Check { name, .. } | What::CheckExit { name, .. } | What::CheckBusy { name } => {
                 line.script = Some(name.to_string());
             }
+            What::LeaseOver { name, .. } => line.script = Some(name.to_string()),
+            What::Degraded { why, .. } => line.cause = Some(why.code().to_owned()),
             What::NoFailover { tracker, peer, .. } => {
                 line.script = Some(tracker.to_string());
                 line.peer = Some(peer.to_string());

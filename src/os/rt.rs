@@ -7,6 +7,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::Pid;
 use std::fmt::Display;
 use std::hint::black_box;
+use std::sync::OnceLock;
 
 /// Stack that is touched beforehand: more than the engine uses in one turn.
 const STACK: usize = 128 << 10;
@@ -90,6 +91,33 @@ fn limit_rttime(microseconds: u64) -> std::io::Result<()> {
     sys::ignore(libc::SIGXCPU)?;
     setrlimit(Resource::RLIMIT_RTTIME, microseconds.min(hard), hard)?;
     Ok(())
+}
+
+/// The soft limit on open files that this process was started with, once it was raised.
+static FILES: OnceLock<u64> = OnceLock::new();
+
+/// Allows this process as many open files as it may allow itself: sockets of many interfaces.
+pub fn raise_files() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+        && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok()
+    {
+        // Raised once in a life; a second time there is nothing to raise.
+        let _ = FILES.set(soft);
+    }
+}
+
+/// The limit before [`raise_files`], for what is started: programs that use select(2) rely on it.
+pub fn files_before() -> Option<u64> {
+    FILES.get().copied()
+}
+
+/// Lowers the soft limit on open files of this process.
+pub fn limit_files(soft: u64) {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // More than before is refused, and harmless.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, soft.min(hard), hard);
+    }
 }
 
 /// Touches the stack that will be needed, so that no turn of the engine has to wait for a page.

@@ -461,6 +461,88 @@ fn mapping_of(line: &str) -> Option<Option<(usize, usize)>> {
     Some(fit.then(|| (start, end.saturating_sub(start))))
 }
 
+/// Not in libc for every target (linux/sockios.h, linux/ethtool.h).
+const SIOCETHTOOL: u32 = 0x8946;
+const SIOCGMIIPHY: u32 = 0x8947;
+const SIOCGMIIREG: u32 = 0x8948;
+const ETHTOOL_GLINK: u32 = 0x0a;
+
+/// `struct mii_ioctl_data`: transceiver, register, value in, value out.
+type Mii = [u16; 4];
+
+/// A request about an interface; ENODEV if its name is too long for one.
+fn request(interface: &str) -> io::Result<libc::ifreq> {
+    // SAFETY: a name and a union of plain data, for all of which zero is valid.
+    let mut request: libc::ifreq = unsafe { mem::zeroed() };
+    // The last byte stays zero.
+    if interface.len() >= request.ifr_name.len() {
+        return Err(io::Error::from_raw_os_error(libc::ENODEV));
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
+        *to = from as libc::c_char;
+    }
+    Ok(request)
+}
+
+/// Asks about an interface; the kernel reads and writes the request and what it points to.
+///
+/// # Safety
+/// The union of `about` must hold what `what` demands, and what it points to must live.
+unsafe fn ask_about(fd: impl AsFd, what: u32, about: &mut libc::ifreq) -> io::Result<()> {
+    // SAFETY: by the contract above; a request lives until the call returns.
+    check(unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), what as _, ptr::from_mut(about)) })
+}
+
+/// IFF_* of an interface.
+pub(super) fn interface_flags(fd: impl AsFd, interface: &str) -> io::Result<i16> {
+    let mut about = request(interface)?;
+    // SAFETY: SIOCGIFFLAGS wants a name and writes the flags, which every bit pattern is valid for.
+    unsafe {
+        ask_about(fd, libc::SIOCGIFFLAGS as _, &mut about)?;
+        Ok(about.ifr_ifru.ifru_flags)
+    }
+}
+
+/// Whether the driver says that there is a link.
+pub(super) fn ethtool_link(fd: impl AsFd, interface: &str) -> io::Result<bool> {
+    // struct ethtool_value: command and answer.
+    let mut value = [ETHTOOL_GLINK, 0u32];
+    let mut about = request(interface)?;
+    about.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
+    // SAFETY: SIOCETHTOOL wants a pointer to the command; this one takes an ethtool_value, which
+    // lives until the call returns.
+    unsafe { ask_about(fd, SIOCETHTOOL, &mut about)? };
+    Ok(value[1] != 0)
+}
+
+/// The number of the transceiver of an interface.
+pub(super) fn mii_phy(fd: impl AsFd, interface: &str) -> io::Result<u16> {
+    mii(fd, SIOCGMIIPHY, interface, [0; 4]).map(|[phy, ..]| phy)
+}
+
+/// A register of a transceiver.
+pub(super) fn mii_register(
+    fd: impl AsFd,
+    interface: &str,
+    phy: u16,
+    register: u16,
+) -> io::Result<u16> {
+    mii(fd, SIOCGMIIREG, interface, [phy, register, 0, 0]).map(|[.., value]| value)
+}
+
+fn mii(fd: impl AsFd, what: u32, interface: &str, data: Mii) -> io::Result<Mii> {
+    let mut about = request(interface)?;
+    // SAFETY: the kernel takes the union for a mii_ioctl_data, four numbers of 16 bits, for which
+    // it has room (checked) and is aligned; it is written before and read after the call.
+    unsafe {
+        const { assert!(mem::size_of::<Mii>() <= mem::size_of::<libc::sockaddr>()) };
+        let inside = (&raw mut about.ifr_ifru).cast::<Mii>();
+        inside.write(data);
+        ask_about(fd, what, &mut about)?;
+        Ok((&raw const about.ifr_ifru).cast::<Mii>().read())
+    }
+}
+
 fn empty_head() -> libc::mmsghdr {
     // SAFETY: numbers and pointers only, for all of which zero is valid (padding differs by libc).
     unsafe { mem::zeroed() }

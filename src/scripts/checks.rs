@@ -123,6 +123,7 @@ mod tests {
                 user: None,
             },
             probe: None,
+            external: None,
             interval: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
             weight: Weight::FAULT,

@@ -1,5 +1,6 @@
 //! The service thread's end of the runner.
 
+use crate::os::rt;
 use crate::scripts::protocol::{How, Kind, LARGEST, Reply, Request, RunKey};
 use crate::scripts::runner::ARGUMENT;
 use nix::sys::signal::{Signal, killpg};
@@ -49,6 +50,8 @@ impl Runner {
         let socket = UnixDatagram::from_std(ours)?;
         let child = Command::new(exe)
             .arg(ARGUMENT)
+            // Programs get the limits we were started with.
+            .args(rt::files_before().map(|soft| soft.to_string()))
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
             // A terminal's Ctrl-C is the daemon's to answer.

@@ -1,6 +1,7 @@
 //! The runner: the small process that starts other people's programs.
 //!
-//! It is the same binary, executed again with [`ARGUMENT`] and one end of a SOCK_SEQPACKET pair as
+//! It is the same binary, executed again with [`ARGUMENT`], the limit on open files that programs are
+//! to have if that is another than its own, and one end of a SOCK_SEQPACKET pair as
 //! its stdin. The daemon never forks; here std may, because there is next to nothing to copy. It
 //! knows start, signal and end; intervals, time limits and queues are the daemon's.
 //!
@@ -131,6 +132,9 @@ struct Runner {
 impl Runner {
     fn new() -> io::Result<Self> {
         close_inherited();
+        if let Some(files) = std::env::args().nth(2).and_then(|n| n.parse().ok()) {
+            rt::limit_files(files);
+        }
         if let Err(Errno::ENOTSOCK | Errno::EBADF) = recv(
             SOCKET,
             &mut [0],

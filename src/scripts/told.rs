@@ -211,7 +211,9 @@ pub(super) mod tests {
             track_links: Vec::new(),
             track_files: Vec::new(),
             track_processes: Vec::new(),
+            track_sessions: Vec::new(),
             handover: crate::model::settings::Handover::default(),
+            all_failed: crate::model::settings::AllFailed::default(),
             notify: NotifySettings {
                 master: command("/master"),
                 backup: command("/backup"),

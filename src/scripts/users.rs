@@ -52,6 +52,13 @@ pub fn default_user() -> Option<Ids> {
     })
 }
 
+/// A user's number; `None` if there is no user of this name. A number stands for itself, as a container
+/// knows few names. Blocks: it asks the user database.
+pub fn uid_of(user: &str) -> Option<u32> {
+    let found = find_user(user).map(|user| user.uid.as_raw());
+    found.or_else(|| user.parse().ok())
+}
+
 /// The numbers behind a user; without one the default script user, else ourselves.
 ///
 /// A group may carry keepalived's leading colon (which asks for supplementary groups, not given

@@ -5,7 +5,9 @@
 //! link is followed one by one and every directory passed is judged, so a link in an unsafe place is
 //! found. A directory that is itself a link is no fault.
 
-use crate::model::settings::{CheckSettings, Command, NotifySettings, RouterSettings, Settings};
+use crate::model::settings::{
+    CheckSettings, Command, ExternalSettings, NotifySettings, RouterSettings, Settings,
+};
 use crate::scripts::users::{self, Ids};
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -61,6 +63,11 @@ pub fn settings(settings: &mut Settings) -> Vec<Finding> {
     let security = settings.global.script_security;
     let mut findings = Vec::new();
     for check in &mut settings.checks {
+        if let Some(external) = &check.external {
+            let owner = format!("vrrp_script {}", check.name);
+            findings.extend(reporter(external, owner));
+            continue;
+        }
         if check.probe.is_some() {
             continue;
         }
@@ -70,12 +77,27 @@ pub fn settings(settings: &mut Settings) -> Vec<Finding> {
             check.unusable = Some(text.into());
         }
     }
+    for file in &settings.files {
+        if let Some(external) = &file.external {
+            findings.extend(reporter(external, format!("track_file {}", file.name)));
+        }
+    }
     for router in &mut settings.routers {
         let router: &mut RouterSettings = Arc::make_mut(router);
         let owner = format!("vrrp_instance {}", router.name);
         notify(&mut router.notify, security, &owner, &mut findings);
     }
     findings
+}
+
+/// Who may report must exist, or nobody but root may.
+fn reporter(external: &ExternalSettings, owner: String) -> Option<Finding> {
+    let user = external.user.as_ref()?;
+    users::uid_of(user).is_none().then(|| Finding {
+        owner,
+        unusable: false,
+        text: format!("user {user} does not exist; nobody but root may set this tracker"),
+    })
 }
 
 fn notify(notify: &mut NotifySettings, security: bool, owner: &str, findings: &mut Vec<Finding>) {
@@ -548,6 +570,7 @@ mod tests {
                 name: name.into(),
                 command: by(program, "root"),
                 probe: None,
+                external: None,
                 interval: std::time::Duration::from_secs(1),
                 timeout: std::time::Duration::from_secs(1),
                 weight: crate::model::priority::Weight::FAULT,

@@ -4,6 +4,7 @@ use crate::core::action::{Action, Actions};
 use crate::core::engine::Engine;
 use crate::core::input::Input;
 use crate::core::plan::{self, Plan};
+use crate::model::feed::{Fed, Feed};
 use crate::model::ids::{ActionId, CheckId, LinkId, RunId};
 use crate::model::notice::{Notice, Notification, Phase, What};
 use crate::model::order::StopKind;
@@ -63,6 +64,7 @@ enum Message {
     Plan(Box<Plan>),
     Order(Order),
     Tracked(TrackedSeen),
+    Feed(Feed),
     Stop,
 }
 
@@ -94,6 +96,7 @@ pub struct Host {
     outbox: Actions,
     notified: Vec<(Instant, Box<Notification>)>,
     ordered: Vec<(Instant, u64, Outcome)>,
+    fed: Vec<(Instant, u64, Fed)>,
     overflowed: u64,
     wakes: u64,
     retries_until: Instant,
@@ -125,6 +128,7 @@ impl Host {
             outbox: Actions::with_capacity(64, 4096),
             notified: Vec::new(),
             ordered: Vec::new(),
+            fed: Vec::new(),
             overflowed: 0,
             wakes: 0,
             retries_until: Instant::ZERO,
@@ -161,7 +165,12 @@ impl Host {
         self.asleep
     }
 
-    /// What came of operators' orders: when, which, what.
+    /// What came of reports: when, their number, the outcome.
+    pub fn fed(&self) -> &[(Instant, u64, Fed)] {
+        &self.fed
+    }
+
+    /// What came of orders: when, their number, the outcome.
     pub fn ordered(&self) -> &[(Instant, u64, Outcome)] {
         &self.ordered
     }
@@ -242,6 +251,10 @@ impl Host {
 
     pub(super) fn find(&mut self, seen: TrackedSeen) {
         self.messages.push_back(Message::Tracked(seen));
+    }
+
+    pub(super) fn hear(&mut self, feed: Feed) {
+        self.messages.push_back(Message::Feed(feed));
     }
 
     pub(super) const fn sleep(&mut self) {
@@ -428,6 +441,7 @@ impl Host {
             }
             Message::Order(order) => Input::Order(order),
             Message::Tracked(seen) => Input::Tracked(seen),
+            Message::Feed(feed) => Input::Feed(feed),
             Message::Stop => {
                 self.stopping = true;
                 Input::Stop(StopKind::Polite)
@@ -498,6 +512,7 @@ impl Host {
                 Action::Notify(notification) => self.notified.push((now, notification)),
                 Action::Tell(notice) => self.note_notice(now, *notice, turn.timeline),
                 Action::Ordered { id, outcome } => self.ordered.push((now, id, outcome)),
+                Action::Fed { id, outcome } => self.fed.push((now, id, outcome)),
                 // Nothing here needs freeing elsewhere.
                 Action::Dispose(plan) => drop(plan),
             }

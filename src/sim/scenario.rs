@@ -2,13 +2,14 @@
 
 use crate::core::action::Change;
 use crate::model::addr::{Cidr, Mac, VirtualAddress};
+use crate::model::feed::Feed;
 use crate::model::ids::{Family, LinkId, Version, Vrid};
 use crate::model::order::Order;
 use crate::model::priority::{Priority, Weight};
 use crate::model::seen::TrackedSeen;
 use crate::model::settings::{
-    AuthSettings, CheckSettings, Command, GarpSettings, GlobalSettings, NotifySettings,
-    RouterSettings, Settings, TrackSettings, TransportSettings,
+    AuthSettings, CheckSettings, Command, ExternalSettings, GarpSettings, GlobalSettings,
+    NotifySettings, RouterSettings, Settings, TrackSettings, TransportSettings,
 };
 use crate::model::time::Instant;
 use crate::sim::host::Host;
@@ -91,6 +92,8 @@ pub enum Event {
     Order { host: usize, order: Order },
     /// A tracked file or process is found to be so.
     Tracked { host: usize, seen: TrackedSeen },
+    /// Another program reports on an external tracker.
+    Feed { host: usize, feed: Feed },
     /// A packet from a stranger.
     Stranger { lan: usize, bytes: Vec<u8> },
 }
@@ -112,6 +115,7 @@ impl Event {
             | Self::Script { host, .. }
             | Self::Order { host, .. }
             | Self::Tracked { host, .. }
+            | Self::Feed { host, .. }
             | Self::ScriptNext { host, .. } => Some(*host),
             Self::Cut { .. }
             | Self::Heal { .. }
@@ -167,6 +171,7 @@ impl fmt::Display for Event {
             } => write!(f, "script {script} does {behaviours:?} next"),
             Self::Order { order, .. } => write!(f, "is asked for {:?}", order.what),
             Self::Tracked { seen, .. } => write!(f, "finds {seen:?}"),
+            Self::Feed { feed, .. } => write!(f, "hears {} of {}", feed.reading, feed.name),
             Self::Stranger { lan, bytes } => {
                 write!(f, "LAN {lan}: a stranger sends {} octets", bytes.len())
             }
@@ -213,7 +218,9 @@ pub fn router(name: &str) -> RouterMaker {
         track_links: Vec::new(),
         track_files: Vec::new(),
         track_processes: Vec::new(),
+        track_sessions: Vec::new(),
         handover: crate::model::settings::Handover::default(),
+        all_failed: crate::model::settings::AllFailed::default(),
         notify: NotifySettings::default(),
     })
 }
@@ -341,6 +348,7 @@ pub fn check(name: &str) -> CheckMaker {
             user: None,
         },
         probe: None,
+        external: None,
         interval: Duration::from_secs(1),
         timeout: Duration::from_secs(1),
         weight: Weight::FAULT,
@@ -377,6 +385,13 @@ impl CheckMaker {
         self
     }
 
+    /// `external`, with this lease for reports that name none.
+    pub fn external(mut self, lease: Option<Duration>) -> Self {
+        self.0.command.argv = vec!["external".into()];
+        self.0.external = Some(ExternalSettings { lease, user: None });
+        self
+    }
+
     /// `init_fail`.
     pub const fn init_fail(mut self) -> Self {
         self.0.init_fail = true;
@@ -401,6 +416,7 @@ pub fn settings(
         global: GlobalSettings::default(),
         checks: checks.into_iter().map(|c| Arc::new(c.0)).collect(),
         routers: routers.into_iter().map(|r| Arc::new(r.0)).collect(),
+        ..Settings::default()
     }
 }
 

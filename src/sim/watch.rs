@@ -328,6 +328,7 @@ impl Watch {
             | Action::StartRun { .. }
             | Action::StopRun { .. }
             | Action::Ordered { .. }
+            | Action::Fed { .. }
             | Action::Dispose(_) => {}
         }
     }

@@ -481,6 +481,7 @@ impl World {
             } => self.with(host, |h| h.programs.next(&script, behaviours)),
             Event::Order { host, order } => self.with(host, |h| h.ask(order)),
             Event::Tracked { host, seen } => self.with(host, |h| h.find(seen)),
+            Event::Feed { host, feed } => self.with(host, |h| h.hear(feed)),
             Event::Stranger { lan, bytes } => self.stranger(lan, &bytes.into()),
         }
     }

@@ -3,6 +3,7 @@
 use mainstay::conf::keywords::{self, Status, Within};
 use mainstay::model::addr::{Cidr, VirtualAddress};
 use mainstay::model::ids::{Family, Version, Vrid};
+use mainstay::model::links::{LinkDelay, LinkPoll, Linkbeat, StaticAddress, TrackGroup};
 use mainstay::model::priority::{Priority, Weight};
 use mainstay::model::settings::*;
 use proptest::collection::{btree_set, hash_set, vec};
@@ -143,6 +144,7 @@ fn global() -> impl Strategy<Value = GlobalSettings> {
             micros(4_294_000_000),
             micros(4_294_000_000),
             micros(4_294_000_000),
+            (16u32..=1_000_000).prop_map(JournalKeep),
         ),
         (any::<bool>(), any::<bool>()),
         limit,
@@ -152,6 +154,7 @@ fn global() -> impl Strategy<Value = GlobalSettings> {
             |((router_id, group), startup_delay, times, flags, restore_limit, process)| {
                 GlobalSettings {
                     router_id,
+                    net_namespace: group.as_deref().map(Arc::from),
                     startup_delay,
                     delay_after_boot: times.0,
                     garp_interval: times.1,
@@ -159,6 +162,7 @@ fn global() -> impl Strategy<Value = GlobalSettings> {
                     log_unknown_vrids: flags.0,
                     script_security: flags.1,
                     control_group: group.map(Arc::from),
+                    journal_keep: times.3,
                     restore_limit,
                     process,
                 }
@@ -249,13 +253,24 @@ fn check() -> impl Strategy<Value = CheckSettings> {
         (millis(), of(millis())),
         (weight(), any::<bool>()),
         (1u32..=5, 1u32..=i32::MAX.unsigned_abs(), any::<bool>()),
+        weighted(0.2, external()),
     )
         .prop_map(
-            |(name, (command, probe), (interval, timeout), (weight, reverse), counts)| {
+            |(name, (command, probe), (interval, timeout), (weight, reverse), counts, fed)| {
+                let plain = Command {
+                    argv: vec!["external".into()],
+                    user: None,
+                };
+                let second = Duration::from_secs(1);
+                let (command, probe, interval, timeout) = match fed {
+                    Some(_) => (plain, None, second, None),
+                    None => (command, probe, interval, timeout),
+                };
                 CheckSettings {
                     name,
                     command,
                     probe,
+                    external: fed,
                     interval,
                     timeout: timeout.unwrap_or(interval),
                     weight,
@@ -269,21 +284,34 @@ fn check() -> impl Strategy<Value = CheckSettings> {
         )
 }
 
+fn external() -> impl Strategy<Value = ExternalSettings> {
+    let lease = (1u64..=4_294_000).prop_map(Duration::from_millis);
+    (of(lease), of("[a-z][a-z0-9-]{0,6}")).prop_map(|(lease, user)| ExternalSettings {
+        lease,
+        user: user.map(Arc::from),
+    })
+}
+
 fn file() -> impl Strategy<Value = FileSettings> {
     (
         name(),
         "/[a-z /#]{1,10}[a-z]",
         (-254i16..=254, any::<bool>()),
         (of(-9i32..1000), any::<bool>()),
+        weighted(0.2, external()),
     )
         .prop_map(
-            |(name, path, (weight, reverse), (init, overwrite))| FileSettings {
-                name,
-                path: path.into(),
-                weight,
-                reverse,
-                init,
-                overwrite: overwrite && init.is_some(),
+            |(name, path, (weight, reverse), (init, overwrite), external)| {
+                let read = external.is_none();
+                FileSettings {
+                    name,
+                    path: if read { path } else { String::new() }.into(),
+                    weight,
+                    reverse,
+                    init: init.filter(|_| read),
+                    overwrite: overwrite && init.is_some() && read,
+                    external,
+                }
             },
         )
 }
@@ -459,7 +487,7 @@ fn router() -> impl Strategy<Value = Raw> {
                 1u8..=100,
             ),
             (vec(address(family), 0..4), vec(excluded, 0..3)),
-            any::<[bool; 10]>(),
+            any::<[bool; 11]>(),
             garp(),
             [choice(), choice(), choice(), choice()],
             (
@@ -541,7 +569,13 @@ fn router() -> impl Strategy<Value = Raw> {
                         track_links: Vec::new(),
                         track_files: Vec::new(),
                         track_processes: Vec::new(),
+                        track_sessions: Vec::new(),
                         handover: if strict { Handover::Off } else { rest.1 },
+                        all_failed: if flags[10] && !priority.is_owner() {
+                            AllFailed::Hold
+                        } else {
+                            AllFailed::Release
+                        },
                         notify: rest.0,
                     };
                     Raw { router, choices }
@@ -571,6 +605,110 @@ fn unique<T>(list: Vec<T>, name: impl Fn(&T) -> Arc<str>) -> Vec<Arc<T>> {
         .collect()
 }
 
+/// What is polled, what is delayed down and up.
+type Links = (bool, Vec<(Arc<str>, Linkbeat)>, Vec<(Arc<str>, u64, u64)>);
+
+fn links() -> impl Strategy<Value = Links> {
+    let how = select(vec![
+        Linkbeat::Auto,
+        Linkbeat::Mii,
+        Linkbeat::Ethtool,
+        Linkbeat::Ioctl,
+    ]);
+    let delay = || prop_oneof![Just(0u64), 0u64..=255_000_000];
+    (
+        any::<bool>(),
+        vec((interface(), how), 0..3),
+        vec((interface(), delay(), delay()), 0..3),
+    )
+}
+
+fn with_links(settings: &mut Settings, (poll_all, polls, delays): Links) {
+    settings.links.poll_all = poll_all;
+    let mut seen = std::collections::HashSet::new();
+    let polls = polls.into_iter().filter(|p| seen.insert(p.0.clone()));
+    let polls = polls.map(|(interface, how)| LinkPoll { interface, how });
+    settings.links.polls = polls.collect();
+    let mut seen = std::collections::HashSet::new();
+    for (interface, down, up) in delays {
+        if !seen.insert(interface.clone()) {
+            continue;
+        }
+        // No longer than those who use it can be silent.
+        let users = settings.routers.iter().filter(|r| {
+            let mut used = r.used_interfaces();
+            used.any(|one| *one == interface)
+        });
+        let most = users.map(|r| r.adver * u32::from(r.down_adverts - 1));
+        let most = most.min().unwrap_or(Duration::MAX) / 2;
+        let micros = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
+        settings.links.delays.push(LinkDelay {
+            interface,
+            down: Duration::from_micros(down.min(micros)),
+            up: Duration::from_micros(up),
+        });
+    }
+}
+
+/// Static addresses, and which group tracks each; groups and the routers in them.
+type Statics = (
+    Vec<(VirtualAddress, Option<Index>)>,
+    Vec<(Arc<str>, Vec<Index>)>,
+);
+
+fn statics() -> impl Strategy<Value = Statics> {
+    (
+        vec((address(Family::V4), of(any::<Index>())), 0..4),
+        vec((name(), vec(any::<Index>(), 1..4)), 0..3),
+    )
+}
+
+fn with_statics(settings: &mut Settings, (addresses, groups): Statics) {
+    if settings.routers.is_empty() {
+        return;
+    }
+    let groups = groups.into_iter().map(|(name, members)| {
+        let mut names: Vec<Arc<str>> = Vec::new();
+        for member in members {
+            let name = &settings.routers[member.index(settings.routers.len())].name;
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        TrackGroup {
+            name,
+            members: names,
+        }
+    });
+    settings.track_groups = unique(groups.collect(), |g| g.name.clone());
+    for (number, (mut address, group)) in (1u8..).zip(addresses) {
+        address.cidr.addr = IpAddr::from([10, 77, 0, number]);
+        // Nobody uses these otherwise.
+        let dev: Arc<str> = format!("static{number}").into();
+        address.dev = Some(dev.clone());
+        let groups = &settings.track_groups;
+        let group = group
+            .filter(|_| !groups.is_empty())
+            .map(|at| groups[at.index(groups.len())].clone());
+        for router in &mut settings.routers {
+            if group
+                .as_ref()
+                .is_some_and(|g| g.members.contains(&router.name))
+            {
+                Arc::make_mut(router).track_links.push(LinkTrackSettings {
+                    interface: dev.clone(),
+                    weight: Weight::FAULT,
+                    reverse: false,
+                });
+            }
+        }
+        settings.statics.push(Arc::new(StaticAddress {
+            address,
+            track_group: group.map(|g| g.name.clone()),
+        }));
+    }
+}
+
 /// Whole configurations.
 pub(crate) fn settings() -> impl Strategy<Value = Settings> {
     let groups = vec(
@@ -589,87 +727,98 @@ pub(crate) fn settings() -> impl Strategy<Value = Settings> {
         vec(router(), 0..5),
         groups,
         (of(any::<Index>()), of(user())),
+        (links(), statics()),
     )
-        .prop_map(|(global, checks, files, processes, raw, groups, same)| {
-            let links = acted(Within::Instance, "track_interface");
-            let checks = unique(checks, |c| c.name.clone());
-            let mut files = unique(files, |f| f.name.clone());
-            let mut processes = unique(processes, |p| p.name.clone());
-            if !acted(Within::Root, "track_file") {
-                files.clear();
-            }
-            if !acted(Within::Root, "vrrp_track_process") {
-                processes.clear();
-            }
-            let mut routers = Vec::new();
-            for (
-                vrid,
-                Raw {
-                    mut router,
-                    choices,
-                },
-            ) in (1u8..).zip(raw)
-            {
-                router.vrid = Vrid::new(vrid).expect("not zero");
-                // No weight moves an owner's priority.
-                let owner = router.priority.is_owner();
-                let fits = |weight: Weight| if owner { Weight::FAULT } else { weight };
-                for (check, weight, reverse) in chosen(&checks, &choices[0]) {
-                    let weight = fits(weight);
-                    router.tracks.push(TrackSettings {
-                        check: check.name.clone(),
-                        weight,
-                        reverse,
-                    });
+        .prop_map(
+            |(global, checks, files, processes, raw, groups, same, own)| {
+                let links = acted(Within::Instance, "track_interface");
+                let checks = unique(checks, |c| c.name.clone());
+                let mut files = unique(files, |f| f.name.clone());
+                let mut processes = unique(processes, |p| p.name.clone());
+                if !acted(Within::Root, "track_file") {
+                    files.clear();
                 }
-                let eths: [Arc<str>; 3] = ["t0".into(), "t1".into(), "t#".into()];
-                for (interface, weight, reverse) in chosen(&eths, &choices[1]) {
-                    let weight = fits(weight);
-                    if links {
-                        router.track_links.push(LinkTrackSettings {
-                            interface: interface.clone(),
+                if !acted(Within::Root, "vrrp_track_process") {
+                    processes.clear();
+                }
+                // What can be set has one name.
+                files.retain(|f| {
+                    let named = |c: &Arc<CheckSettings>| c.external.is_some() && c.name == f.name;
+                    f.external.is_none() || !checks.iter().any(named)
+                });
+                let mut routers = Vec::new();
+                for (
+                    vrid,
+                    Raw {
+                        mut router,
+                        choices,
+                    },
+                ) in (1u8..).zip(raw)
+                {
+                    router.vrid = Vrid::new(vrid).expect("not zero");
+                    // No weight moves an owner's priority.
+                    let owner = router.priority.is_owner();
+                    let fits = |weight: Weight| if owner { Weight::FAULT } else { weight };
+                    for (check, weight, reverse) in chosen(&checks, &choices[0]) {
+                        let weight = fits(weight);
+                        router.tracks.push(TrackSettings {
+                            check: check.name.clone(),
                             weight,
                             reverse,
                         });
                     }
+                    let eths: [Arc<str>; 3] = ["t0".into(), "t1".into(), "t#".into()];
+                    for (interface, weight, reverse) in chosen(&eths, &choices[1]) {
+                        let weight = fits(weight);
+                        if links {
+                            router.track_links.push(LinkTrackSettings {
+                                interface: interface.clone(),
+                                weight,
+                                reverse,
+                            });
+                        }
+                    }
+                    let named = |name: &Arc<str>, weight: Weight, reverse| NamedTrackSettings {
+                        name: name.clone(),
+                        weight: weight.get(),
+                        reverse,
+                    };
+                    for (file, weight, reverse) in chosen(&files, &choices[2]) {
+                        let weight = fits(weight);
+                        router.track_files.push(named(&file.name, weight, reverse));
+                    }
+                    for (process, weight, reverse) in chosen(&processes, &choices[3]) {
+                        router
+                            .track_processes
+                            .push(named(&process.name, weight, reverse));
+                    }
+                    if !acted(Within::Instance, "track_handover") {
+                        router.handover = Handover::default();
+                    }
+                    routers.push(router);
                 }
-                let named = |name: &Arc<str>, weight: Weight, reverse| NamedTrackSettings {
-                    name: name.clone(),
-                    weight: weight.get(),
-                    reverse,
+                let mut routers = unique(routers, |r| r.name.clone());
+                alike(&mut routers, same.0);
+                let mut settings = Settings {
+                    global,
+                    checks,
+                    files,
+                    processes,
+                    groups: Vec::new(),
+                    routers,
+                    ..Settings::default()
                 };
-                for (file, weight, reverse) in chosen(&files, &choices[2]) {
-                    let weight = fits(weight);
-                    router.track_files.push(named(&file.name, weight, reverse));
+                with_statics(&mut settings, own.1);
+                with_links(&mut settings, own.0);
+                if acted(Within::Root, "vrrp_sync_group") {
+                    settings.groups = grouped(&settings.routers, groups);
                 }
-                for (process, weight, reverse) in chosen(&processes, &choices[3]) {
-                    router
-                        .track_processes
-                        .push(named(&process.name, weight, reverse));
+                if let Some(user) = same.1 {
+                    everybodys(&mut settings, &user);
                 }
-                if !acted(Within::Instance, "track_handover") {
-                    router.handover = Handover::default();
-                }
-                routers.push(router);
-            }
-            let mut routers = unique(routers, |r| r.name.clone());
-            alike(&mut routers, same.0);
-            let mut settings = Settings {
-                global,
-                checks,
-                files,
-                processes,
-                groups: Vec::new(),
-                routers,
-            };
-            if acted(Within::Root, "vrrp_sync_group") {
-                settings.groups = grouped(&settings.routers, groups);
-            }
-            if let Some(user) = same.1 {
-                everybodys(&mut settings, &user);
-            }
-            settings
-        })
+                settings
+            },
+        )
 }
 
 /// Often all instances are alike in something.
@@ -693,6 +842,9 @@ fn alike(routers: &mut [Arc<RouterSettings>], model: Option<Index>) {
         router.drop_mismatch = model.drop_mismatch;
         router.check_unicast_src = model.check_unicast_src;
         router.garp = model.garp;
+        if !router.priority.is_owner() {
+            router.all_failed = model.all_failed;
+        }
         if router.strict {
             router.garp.lower_repeat = 0;
         } else {
@@ -715,11 +867,12 @@ fn grouped(
             .into_iter()
             .filter(|at| *at < routers.len() && !taken.contains(at))
             .collect();
-        // Members that want to start differently all start as backups.
-        let first = members.first().map(|at| routers[*at].start_active);
+        // Members that want to start differently all start as backups, and all_failed must agree.
+        let like = |at: usize| (routers[at].start_active, routers[at].all_failed);
+        let first = members.first().map(|at| like(*at));
         let members: Vec<usize> = members
             .into_iter()
-            .filter(|at| Some(routers[*at].start_active) == first)
+            .filter(|at| Some(like(*at)) == first)
             .collect();
         if members.is_empty() {
             continue;
@@ -737,7 +890,10 @@ fn grouped(
 /// One user for all programs.
 fn everybodys(settings: &mut Settings, user: &RunAs) {
     for check in &mut settings.checks {
-        Arc::make_mut(check).command.user = Some(user.clone());
+        // Who may report runs nothing.
+        if check.external.is_none() {
+            Arc::make_mut(check).command.user = Some(user.clone());
+        }
     }
     let set = |notify: &mut NotifySettings| {
         for command in [

@@ -52,6 +52,7 @@ script_user = "root"
 vip_mismatch = "drop"
 control_group = "adm"
 vip_restore_limit = { count = 5, within = "10s" }
+journal_keep = 64
 
 [script.web]
 script = ["/bin/ls", "-d", "it's # \"quoted\" $HOME"]
@@ -62,13 +63,23 @@ weight = -20
 check = "tcp 127.0.0.1:80"
 weight = -30
 
+[script.db]
+external = true
+lease = "5s"
+user = "feeder"
+weight = -20
+
+[file.load]
+external = true
+
 [instance.LAN]
 interface = "eth0"
 virtual_router_id = 51
 priority = 150
 authentication = { auth_type = "PASS", auth_pass = "a#b!{} " }
 virtual_ipaddress = ["192.0.2.10/24", { address = "192.0.2.11/24", dev = "eth1", brd = "+", label = "eth1:x" }]
-track_script = ["web", { name = "port", weight = -10 }]
+track_script = ["web", { name = "port", weight = -10 }, "db"]
+track_file = ["load"]
 notify = ["/bin/echo", "a b"]
 
 [instance.OTHER]
@@ -99,6 +110,10 @@ fn keepalived_has_no_complaint_about_our_additions() {
         "track_handover always",
         "check tcp 127.0.0.1:80",
         "port",
+        "external",
+        "lease 5",
+        "user feeder",
+        "load",
     ] {
         assert!(
             written.contains(&format!("#@mainstay {addition}")),

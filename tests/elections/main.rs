@@ -1,8 +1,11 @@
 //! Elections between simulated hosts: named scenarios one by one, and thousands of random ones.
 #![allow(clippy::disallowed_methods, clippy::wildcard_enum_match_arm)] // tests may read clocks
 
+mod all_failed;
+mod external;
 mod groups;
 mod handover;
+mod links;
 mod orders;
 mod random;
 mod scripts;

@@ -4,6 +4,8 @@
 //! to serve, the best one where all may preempt. A failing seed prints itself and its timeline.
 
 use super::*;
+use mainstay::model::priority::{Priority, Weight};
+use mainstay::model::settings::AllFailed;
 use mainstay::sim::rng::Rng;
 
 /// Runs so many worlds; the first that fails ends the test.
@@ -107,6 +109,19 @@ impl Cast {
     /// Mends everything that the scenarios here break, and waits until all must have settled: a
     /// restart, a down timer with the slowest interval, and one more look after a long sleep.
     fn settle(&self, world: &mut World) {
+        for host in 0..self.hosts {
+            let script = "chk".into();
+            world.now_do(Event::Script {
+                host,
+                script,
+                behaviour: Behaviour::PASSES,
+            });
+        }
+        self.mend(world);
+    }
+
+    /// The same without the scripts.
+    fn mend(&self, world: &mut World) {
         world.now_do(Event::HealAll { lan: 0 });
         world.now_do(Event::Quality {
             lan: 0,
@@ -117,12 +132,6 @@ impl Cast {
                 host,
                 link: ETH0,
                 up: true,
-            });
-            let script = "chk".into();
-            world.now_do(Event::Script {
-                host,
-                script,
-                behaviour: Behaviour::PASSES,
             });
         }
         world.run_for(self.adver);
@@ -272,6 +281,70 @@ fn stubborn(seed: u64) -> Result<(), String> {
 #[test]
 fn routers_that_may_not_preempt_end_in_one_active_router_too() {
     worlds(400_000, 1000, stubborn);
+}
+
+/// `all_failed hold` everywhere: scripts fail and stay so, and whatever else happens, in the end exactly
+/// one serves; one that is well if there is one, also where nobody may preempt.
+fn held(seed: u64) -> Result<(), String> {
+    let mut cast = Cast::new(seed);
+    let preempting = cast.rng.permille(500);
+    let mut scenario = cast.scenario(seed, |_, r| {
+        let r = r.with(|s| {
+            s.all_failed = AllFailed::Hold;
+            s.tracks[0].weight = Weight::FAULT;
+            s.priority = s.priority.max(Priority::contender(2));
+        });
+        if preempting { r } else { r.nopreempt() }
+    });
+    if cast.rng.permille(300) {
+        scenario = scenario.quality(cast.loss());
+    }
+    let span = 30 * cast.adver;
+    for _ in 0..2 + cast.rng.below(8) {
+        let host = cast.somebody();
+        let script: Arc<str> = "chk".into();
+        let behaviour = if cast.rng.permille(700) {
+            Behaviour::FAILS
+        } else {
+            Behaviour::PASSES
+        };
+        let event = match cast.rng.below(8) {
+            0 => Event::Kill { host },
+            1 => Event::Start { host },
+            2 => Event::Plug {
+                host,
+                link: ETH0,
+                up: false,
+            },
+            _ => Event::Script {
+                host,
+                script,
+                behaviour,
+            },
+        };
+        scenario = scenario.at(cast.moment(span), event);
+    }
+    let mut world = scenario.world();
+    world.run_for(span);
+    cast.mend(&mut world);
+    // A run, a silent down interval of priority 1, a down interval of another, and some more.
+    world.run_for(8 * cast.adver);
+    cast.agreed(&world, preempting)?;
+    let well = |host: &usize| world.view(*host, "vi").is_some_and(|v| v.priority > 1);
+    let serving = world.serving(0, cast.family, 51);
+    let able = world.able(0, cast.family, 51);
+    if able.len() != cast.hosts {
+        return Err(world.report(&format!("only {able:?} take part")));
+    }
+    if able.iter().any(well) && !serving.iter().all(well) {
+        return Err(world.report(&format!("{serving:?} serve and are ill")));
+    }
+    Ok(())
+}
+
+#[test]
+fn whatever_fails_under_all_failed_hold_one_serves_and_it_is_well_if_one_is() {
+    worlds(600_000, 2000, held);
 }
 
 /// Nothing is lost: then two serve at once for at most one way across the LAN, whoever dies or comes,

@@ -322,6 +322,35 @@ fn an_untracked_address_goes_in_when_its_interface_appears() {
 }
 
 #[test]
+fn a_fault_turned_around_stands_in_for_that_of_an_interface_with_addresses() {
+    let eth1 = LinkId(3);
+    let mut elsewhere = vip([10, 0, 1, 200]);
+    elsewhere.dev = Some("eth1".into());
+    let turned = LinkTrackSettings {
+        interface: "eth1".into(),
+        weight: Weight::FAULT,
+        reverse: true,
+    };
+    let router = vi(150).with(|s| {
+        s.excluded = vec![elsewhere];
+        s.track_links = vec![turned];
+    });
+    let mut world = Scenario::new(1)
+        .lan(Quality::GOOD)
+        .host(host("a").router(router))
+        .world();
+    world.run_for(10 * S);
+    assert_eq!(world.phase(A, "vi"), Some(Phase::Fault), "eth1 is up");
+    world.now_do(Event::Plug {
+        host: A,
+        link: eth1,
+        up: false,
+    });
+    world.run_for(10 * S);
+    serves(&world, &[A], "eth1 is down, as it must be");
+}
+
+#[test]
 fn two_thousand_addresses_make_no_advert_late() {
     let many = (0..2000u16).map(|n| vip([10, 1, (n >> 8) as u8, n as u8]));
     let mut world = Scenario::new(1)

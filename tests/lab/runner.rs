@@ -51,8 +51,13 @@ pub enum Outcome {
     Failed(String, Vec<String>),
 }
 
-/// A bound for a single test: all waits inside are shorter.
-const LIMIT: Duration = Duration::from_secs(150);
+/// A bound for a single test, in seconds, unless `TEST_LIMIT` sets another: all waits inside are shorter.
+const LIMIT: u64 = 150;
+
+fn limit() -> Duration {
+    let asked = std::env::var("TEST_LIMIT").ok();
+    Duration::from_secs(asked.and_then(|text| text.parse().ok()).unwrap_or(LIMIT))
+}
 
 struct Args {
     filters: Vec<String>,
@@ -225,6 +230,7 @@ fn work(batch: Vec<Test>, args: &Args, mut done: impl FnMut(&'static str, Durati
     let mut waiting: VecDeque<Test> = batch.into();
     let mut running: Vec<(&'static str, Instant)> = Vec::new();
     let (tx, rx) = mpsc::channel();
+    let limit = limit();
     loop {
         while running.len() < args.threads {
             let Some(test) = waiting.pop_front() else {
@@ -251,9 +257,9 @@ fn work(batch: Vec<Test>, args: &Args, mut done: impl FnMut(&'static str, Durati
             done(name, since.elapsed(), outcome);
         }
         running.retain(|(name, since)| {
-            let over = since.elapsed() > LIMIT;
+            let over = since.elapsed() > limit;
             if over {
-                let why = format!("still running after {} s", LIMIT.as_secs());
+                let why = format!("still running after {} s", limit.as_secs());
                 done(name, since.elapsed(), Outcome::Failed(why, Vec::new()));
             }
             !over

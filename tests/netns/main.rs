@@ -6,12 +6,17 @@
 #[path = "../lab/mod.rs"]
 mod support;
 
+mod access;
 mod control;
 mod demo;
+mod differential;
 mod failures;
+mod feed;
 mod interop;
+mod journal;
 mod kernel;
 mod last;
+mod links;
 mod notify;
 mod operate;
 mod protocol;
@@ -25,7 +30,9 @@ use support::runner::{self, Test};
 const AT_ONCE: usize = 7;
 
 fn main() -> ExitCode {
-    let mut tests: Vec<Test> = interop::tests();
+    // The longest first.
+    let mut tests: Vec<Test> = differential::tests();
+    tests.extend(interop::tests());
     tests.extend(demo::tests());
     tests.extend(failures::tests());
     tests.extend(protocol::tests());
@@ -33,8 +40,12 @@ fn main() -> ExitCode {
     tests.extend(notify::tests());
     tests.extend(control::tests());
     tests.extend(operate::tests());
+    tests.extend(journal::tests());
+    tests.extend(access::tests());
     tests.extend(why::tests());
     tests.extend(reload::tests());
+    tests.extend(links::tests());
+    tests.extend(feed::tests());
     tests.extend(last::tests());
     runner::run(tests, AT_ONCE, include_str!("../policy/skips"))
 }

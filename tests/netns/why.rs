@@ -13,8 +13,50 @@ use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+/// The kinds of failure that are played here: what happens, the state it leads to, and the cause
+/// that `why` must name.
+const FAILURES: [(&str, &str, &str); 24] = [
+    ("the peer dies", "MASTER", "advert_timeout"),
+    ("the peer resigns", "MASTER", "prio_zero_received"),
+    ("a better router appears", "BACKUP", "higher_prio_advert"),
+    (
+        "an equal router has the higher address",
+        "BACKUP",
+        "higher_address",
+    ),
+    ("an operator drains it", "BACKUP", "drained"),
+    ("an operator has it take over", "MASTER", "operator"),
+    ("it is stopped", "STOP", "stop"),
+    ("a reload removes it", "DELETED", "reload"),
+    ("it stalls", "BACKUP", "stall"),
+    ("a script exits with a status", "FAULT", "check_failed"),
+    ("a script dies of a signal", "FAULT", "check_failed"),
+    ("a script hangs", "FAULT", "check_failed"),
+    ("a script is gone", "FAULT", "check_failed"),
+    ("a script never succeeded", "FAULT", "check_failed"),
+    ("its interface does not exist", "FAULT", "interface_absent"),
+    ("its interface is taken down", "FAULT", "interface_down"),
+    ("its interface has no carrier", "FAULT", "interface_down"),
+    ("a tracked interface goes down", "FAULT", "interface_down"),
+    (
+        "an interface that must be down comes up",
+        "FAULT",
+        "interface_up",
+    ),
+    ("its interface has no address", "FAULT", "no_address"),
+    (
+        "its address is taken away again and again",
+        "FAULT",
+        "vip_lost",
+    ),
+    ("a tracked file holds a fault", "FAULT", "file_fault"),
+    ("a tracked process is not there", "FAULT", "process_fault"),
+    ("a member of its group fails", "FAULT", "group_member"),
+];
+
 pub(crate) fn tests() -> Vec<Test> {
     tests![
+        every_listed_failure_is_played,
         why_names_what_routers_say_to_each_other,
         why_names_scripts_by_how_they_fail,
         why_names_what_happens_to_interfaces_and_addresses,
@@ -59,6 +101,48 @@ fn expect_of(r: &Daemon, name: &str, to: &str, cause: &str) -> Value {
     found.unwrap_or_else(|_| panic!("{what}: {last:#?}\n{}", r.main.output()))
 }
 
+fn row(failure: &str) -> (&'static str, &'static str) {
+    let found = FAILURES.iter().find(|(name, ..)| *name == failure);
+    let (_, to, cause) = found.unwrap_or_else(|| panic!("{failure:?} is not listed"));
+    (to, cause)
+}
+
+/// The transition of VI_1 that a listed failure leads to.
+#[track_caller]
+fn failed(r: &Daemon, failure: &str) -> Value {
+    failed_of(r, "VI_1", failure)
+}
+
+#[track_caller]
+fn failed_of(r: &Daemon, name: &str, failure: &str) -> Value {
+    let (to, cause) = row(failure);
+    expect_of(r, name, to, cause)
+}
+
+/// The transition that a listed failure has led to, wherever it is among the others.
+#[track_caller]
+fn among(r: &Daemon, failure: &str) -> Value {
+    let (to, cause) = row(failure);
+    wait_for(failure, secs(8.0), || {
+        let all = transitions(r, "VI_1");
+        all.into_iter()
+            .find(|t| t["to"] == to && t["cause"] == cause)
+    })
+}
+
+fn every_listed_failure_is_played() {
+    let here = include_str!("why.rs");
+    for (number, (name, ..)) in FAILURES.iter().enumerate() {
+        let quoted = format!("{name:?}");
+        assert!(
+            here.matches(&quoted).count() >= 2,
+            "{quoted} is listed alone"
+        );
+        let again = FAILURES.iter().skip(number + 1).any(|(n, ..)| n == name);
+        assert!(!again, "{quoted} is listed twice");
+    }
+}
+
 fn program(dir: &Path, name: &str, text: &str) -> String {
     let path = dir.join(name);
     std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("the lab's folder takes files");
@@ -88,12 +172,12 @@ fn why_names_what_routers_say_to_each_other() {
         (&evidence["peer"], &evidence["peer_priority"]),
         (&"10.9.0.2".into(), &100.into())
     );
-    let yielded = expect(&r2, "BACKUP", "higher_prio_advert");
+    let yielded = failed(&r2, "a better router appears");
     assert_eq!(yielded["evidence"]["peer_priority"], 200, "{yielded}");
     assert_eq!(yielded["evidence"]["our_priority"], 100, "{yielded}");
 
     r1.kill9();
-    let silent = expect(&r2, "MASTER", "advert_timeout");
+    let silent = failed(&r2, "the peer dies");
     let evidence = &silent["evidence"];
     assert_eq!(
         (&evidence["peer"], &evidence["peer_priority"]),
@@ -114,14 +198,11 @@ fn why_names_what_routers_say_to_each_other() {
     // Not r1: its journal still ends with the last run, in MASTER too.
     expect(&r2, "BACKUP", "higher_prio_advert");
     r1.term();
-    let released = expect(&r2, "MASTER", "prio_zero_received");
+    let released = failed(&r2, "the peer resigns");
     assert_eq!(released["evidence"]["peer"], "10.9.0.1", "{released}");
     let r1 = lab.start(1, Mainstay, &high);
-    let before = wait_for("the end of the last run", secs(8.0), || {
-        let all = transitions(&r1, "VI_1");
-        all.into_iter().find(|t| t["to"] == "STOP")
-    });
-    assert_eq!(before["cause"], "stop", "{before}");
+    let before = among(&r1, "it is stopped");
+    assert_eq!(before["from"], "MASTER", "{before}");
     expect(&r2, "BACKUP", "higher_prio_advert");
     expect(&r1, "MASTER", "preempt");
 
@@ -130,7 +211,7 @@ fn why_names_what_routers_say_to_each_other() {
         assert!(done.status.success(), "{words:?}: {done:?}");
     };
     asked(&r1, &["drain", "VI_1", "--reason", "racks"]);
-    let drained = expect(&r1, "BACKUP", "drained");
+    let drained = failed(&r1, "an operator drains it");
     let order = &drained["related"][0];
     assert_eq!(
         order["evidence"]["reason"], "racks",
@@ -139,7 +220,7 @@ fn why_names_what_routers_say_to_each_other() {
     asked(&r1, &["undrain", "VI_1"]);
     expect(&r1, "MASTER", "preempt");
     asked(&r2, &["takeover", "VI_1"]);
-    expect(&r2, "MASTER", "operator");
+    failed(&r2, "an operator has it take over");
     expect(&r1, "BACKUP", "higher_prio_advert");
     asked(&r2, &["undrain", "VI_1"]);
     expect(&r1, "MASTER", "preempt");
@@ -148,11 +229,7 @@ fn why_names_what_routers_say_to_each_other() {
     std::fs::write(&r1.file, text.replace("router_id 51", "router_id 61")).expect("written");
     asked(&r1, &["reload"]);
     // The old instance is gone; the new one starts.
-    let told = wait_for("its end by the reload", secs(5.0), || {
-        transitions(&r1, "VI_1")
-            .into_iter()
-            .find(|t| t["cause"] == "reload")
-    });
+    let told = among(&r1, "a reload removes it");
     assert_eq!(told["from"], "MASTER", "{told}");
     r2.term();
 }
@@ -178,27 +255,18 @@ fn why_names_scripts_by_how_they_fail() {
     );
     let tracked = Instance::v3(100).with("track_script {\n    chk\n    slow\n}");
     let r1 = lab.start(1, Mainstay, &Conf::one(tracked).blocks(&script));
-    let first = wait_for("the first transition", secs(5.0), || {
-        transitions(&r1, "VI_1").into_iter().next()
-    });
-    assert_eq!(
-        (
-            &first["cause"],
-            &first["evidence"]["tracker"],
-            &first["evidence"]["exit"]
-        ),
-        (&"check_failed".into(), &"slow".into(), &Value::Null),
-        "init_fail: {first}"
-    );
+    let first = among(&r1, "a script never succeeded");
+    let (tracker, exit) = (&first["evidence"]["tracker"], &first["evidence"]["exit"]);
+    assert_eq!((tracker, exit), (&"slow".into(), &Value::Null), "{first}");
     expect(&r1, "MASTER", "advert_timeout");
     let set = |word: &str| std::fs::write(&mode, word).expect("written");
-    for (word, outcome) in [
-        ("bad", "exited"),
-        ("kill", "signalled"),
-        ("hang", "timed_out"),
+    for (word, outcome, failure) in [
+        ("bad", "exited", "a script exits with a status"),
+        ("kill", "signalled", "a script dies of a signal"),
+        ("hang", "timed_out", "a script hangs"),
     ] {
         set(word);
-        let fault = expect(&r1, "FAULT", "check_failed");
+        let fault = failed(&r1, failure);
         let evidence = &fault["evidence"];
         assert_eq!(evidence["tracker"], "chk", "{fault}");
         assert_eq!(evidence["outcome"], outcome, "{fault}");
@@ -218,7 +286,7 @@ fn why_names_scripts_by_how_they_fail() {
         assert_eq!(all[all.len() - 2]["cause"], "fault_cleared", "{all:?}");
     }
     std::fs::remove_file(&chk).expect("removed");
-    let fault = expect(&r1, "FAULT", "check_failed");
+    let fault = failed(&r1, "a script is gone");
     assert_eq!(fault["evidence"]["outcome"], "not_started", "{fault}");
     assert_eq!(fault["evidence"]["errno"], 2, "{fault}");
 }
@@ -227,9 +295,12 @@ fn why_names_what_happens_to_interfaces_and_addresses() {
     need_root();
     let lab = Lab::new(1);
     let host = lab.host(1);
-    host.ns
-        .ip("link add spare0 type veth peer name spare1\nlink set spare0 up\nlink set spare1 up\n");
-    let own = Instance::v3(100).with("track_interface {\n    spare0\n}");
+    host.ns.ip(
+        "link add spare0 type veth peer name spare1\nlink set spare0 up\nlink set spare1 up\n\
+             link add must0 type veth peer name must1\nlink set must0 up\n",
+    );
+    let tracked = "track_interface {\n    spare0\n    must0 weight 0 reverse\n}";
+    let own = Instance::v3(100).with(tracked);
     let mut other = Instance::v3(100).vrid(52).vips(&["10.9.0.52/24"]);
     other.interface = "late0";
     let conf = Conf {
@@ -239,23 +310,35 @@ fn why_names_what_happens_to_interfaces_and_addresses() {
     let r1 = lab.start(1, Mainstay, &conf);
     expect(&r1, "MASTER", "advert_timeout");
 
-    let absent = expect_of(&r1, "VI_52", "FAULT", "interface_absent");
+    let absent = failed_of(&r1, "VI_52", "its interface does not exist");
     assert_eq!(absent["evidence"]["interface"], "late0", "{absent}");
 
     host.ns.ip("link set spare0 down\n");
-    let fault = expect(&r1, "FAULT", "interface_down");
+    let fault = failed(&r1, "a tracked interface goes down");
     assert_eq!(fault["evidence"]["interface"], "spare0", "{fault}");
     host.ns.ip("link set spare0 up\n");
     expect(&r1, "MASTER", "advert_timeout");
 
     lab.carrier(1, false);
-    let fault = expect(&r1, "FAULT", "interface_down");
+    let fault = failed(&r1, "its interface has no carrier");
     assert_eq!(fault["evidence"]["interface"], "eth0", "{fault}");
     lab.carrier(1, true);
     expect(&r1, "MASTER", "advert_timeout");
 
+    host.ns.ip("link set eth0 down\n");
+    let fault = failed(&r1, "its interface is taken down");
+    assert_eq!(fault["evidence"]["interface"], "eth0", "{fault}");
+    host.ns.ip("link set eth0 up\n");
+    expect(&r1, "MASTER", "advert_timeout");
+
+    host.ns.ip("link set must1 up\n");
+    let fault = failed(&r1, "an interface that must be down comes up");
+    assert_eq!(fault["evidence"]["interface"], "must0", "{fault}");
+    host.ns.ip("link set must1 down\n");
+    expect(&r1, "MASTER", "advert_timeout");
+
     host.ns.ip("addr del 10.9.0.1/24 dev eth0\n");
-    let fault = expect(&r1, "FAULT", "no_address");
+    let fault = failed(&r1, "its interface has no address");
     assert_eq!(fault["evidence"]["interface"], "eth0", "{fault}");
     host.ns.ip("addr add 10.9.0.1/24 brd + dev eth0\n");
     expect(&r1, "MASTER", "advert_timeout");
@@ -272,7 +355,7 @@ fn why_names_what_happens_to_interfaces_and_addresses() {
             break;
         }
     }
-    let fault = expect(&r1, "FAULT", "vip_lost");
+    let fault = failed(&r1, "its address is taken away again and again");
     assert_eq!(fault["evidence"]["address"], "10.9.0.51/24", "{fault}");
     assert!(
         fault["evidence"]["count"].as_u64().is_some_and(|n| n >= 3),
@@ -301,13 +384,13 @@ fn why_names_files_processes_and_groups() {
     let r1 = lab.start(1, Mainstay, &conf);
     expect(&r1, "MASTER", "advert_timeout");
     std::fs::write(&file, "4\n").expect("written");
-    let fault = expect(&r1, "FAULT", "file_fault");
+    let fault = failed(&r1, "a tracked file holds a fault");
     assert_eq!(
         (&fault["evidence"]["tracker"], &fault["evidence"]["value"]),
         (&"level".into(), &4.into()),
         "{fault}"
     );
-    let with = expect_of(&r1, "VI_52", "FAULT", "group_member");
+    let with = failed_of(&r1, "VI_52", "a member of its group fails");
     assert_eq!(
         (&with["evidence"]["group"], &with["evidence"]["member"]),
         (&"G".into(), &"VI_1".into()),
@@ -326,7 +409,7 @@ fn why_names_files_processes_and_groups() {
     let blocks = format!("vrrp_track_process proc {{\n    process {name}\n}}");
     let tracked = Instance::v3(100).with("track_process {\n    proc weight 0\n}");
     let r1 = lab.start_as(1, Mainstay, &Conf::one(tracked).blocks(&blocks), "process");
-    let fault = expect(&r1, "FAULT", "process_fault");
+    let fault = failed(&r1, "a tracked process is not there");
     assert_eq!(fault["evidence"]["tracker"], "proc", "{fault}");
 }
 
@@ -341,7 +424,7 @@ fn why_names_ties_owners_and_stalls() {
     lab.plugged(2, false);
     expect(&r2, "MASTER", "advert_timeout");
     lab.plugged(2, true);
-    let lost = expect(&r1, "BACKUP", "higher_address");
+    let lost = failed(&r1, "an equal router has the higher address");
     assert_eq!(lost["evidence"]["peer"], "10.9.0.2", "{lost}");
     drop(r1);
     drop(r2);
@@ -359,11 +442,7 @@ fn why_names_ties_owners_and_stalls() {
     r1.main.signal(Signal::SIGSTOP);
     watch(secs(2.0));
     r1.main.signal(Signal::SIGCONT);
-    let told = wait_for("the stall", secs(5.0), || {
-        transitions(&r1, "VI_1")
-            .into_iter()
-            .find(|t| t["cause"] == "stall")
-    });
+    let told = among(&r1, "it stalls");
     assert!(
         told["evidence"]["length_s"]
             .as_f64()

@@ -259,6 +259,7 @@ impl Setting {
         });
         let mut made = settings([r], checks);
         made.files = vec![Arc::new(FileSettings {
+            external: None,
             name: "f".into(),
             path: "/run/f".into(),
             weight: 0,

@@ -294,7 +294,7 @@ impl Bench {
                     other => Did::Told(other.to_string()),
                 },
                 Action::Ordered { id, outcome } => Did::Ordered(id, outcome),
-                Action::Dispose(_) => continue,
+                Action::Fed { .. } | Action::Dispose(_) => continue,
             };
             self.did.push(did);
         }

@@ -189,6 +189,7 @@ const TIMES: &[&str] = &[
     "preempt_delay",
     "interval",
     "timeout",
+    "lease",
     "fork_delay",
     "terminate_delay",
     "delay",
@@ -244,6 +245,7 @@ const NUMBERS: &[&str] = &[
     "nftables_priority",
     "vrrp_rx_bufs_multiplier",
     "active_key",
+    "journal_keep",
 ];
 
 /// Keywords that may stand alone or with a value that is no truth value.
@@ -270,6 +272,10 @@ const TEXTS: &[&str] = &[
     "label",
     "vip_mismatch",
     "track_handover",
+    "all_failed",
+    "net_namespace",
+    "track_group",
+    "default_interface",
 ];
 
 #[cfg(test)]

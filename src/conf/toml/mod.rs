@@ -211,8 +211,9 @@ impl Reader<'_> {
         // What instances refer to and what they inherit comes first, wherever it stands.
         nodes.sort_by_key(|node| match node.name() {
             "global_defs" => 0,
-            "vrrp_instance" => 2,
-            "vrrp_sync_group" => 3,
+            "static_ipaddress" | "static_routes" | "static_rules" => 2,
+            "vrrp_instance" => 3,
+            "vrrp_sync_group" => 4,
             _ => 1,
         });
         nodes

@@ -1,10 +1,10 @@
 //! What all instances have in common is said once, in `global_defs`.
 
 use super::given::Given;
-use super::router::handover;
+use super::router::{all_failed, handover};
 use super::settings::Lines;
 use crate::model::ids::{Family, Version};
-use crate::model::settings::{GarpSettings, Handover, RouterSettings, RunAs, Settings};
+use crate::model::settings::{AllFailed, GarpSettings, Handover, RouterSettings, RunAs, Settings};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub(super) struct Defaults {
     pub(super) down_adverts: u8,
     /// `track_handover`.
     pub(super) handover: Handover,
+    /// `all_failed`.
+    pub(super) all_failed: AllFailed,
     /// Switches that are on: the keyword of `global_defs`.
     on: Vec<&'static str>,
     /// `script_user`.
@@ -82,6 +84,7 @@ impl Defaults {
         };
         let four = some(|r| r.family == Family::V4);
         let loose = some(|r| !r.strict);
+        let contenders = some(|r| !r.priority.is_owner());
         let plain = GarpSettings::default();
         let garp = GarpSettings {
             delay: common(&all, given("vrrp_garp_master_delay"), |r| r.garp.delay)
@@ -123,6 +126,8 @@ impl Defaults {
             down_adverts: common(&loose, given("vrrp_down_timer_adverts"), |r| r.down_adverts)
                 .unwrap_or(3),
             handover: common(&loose, given("track_handover"), |r| r.handover).unwrap_or_default(),
+            all_failed: common(&contenders, given("all_failed"), |r| r.all_failed)
+                .unwrap_or_default(),
             on,
             script_user: script_user(settings, given("script_user")),
         }
@@ -184,6 +189,11 @@ impl Defaults {
             handover(self.handover),
             self.handover == Handover::default(),
         );
+        lines.one(
+            "all_failed",
+            all_failed(self.all_failed),
+            self.all_failed == AllFailed::default(),
+        );
     }
 }
 
@@ -207,7 +217,9 @@ fn script_user(settings: &Settings, given: bool) -> Option<RunAs> {
         .flatten()
         .chain(notify.deleted.iter().flatten())
     });
-    let checks = settings.checks.iter().map(|check| &check.command);
+    // Who may report runs nothing.
+    let run = settings.checks.iter().filter(|c| c.external.is_none());
+    let checks = run.map(|check| &check.command);
     let mut users: Vec<(&RunAs, usize)> = Vec::new();
     let mut all = 0;
     for command in checks.chain(programs) {

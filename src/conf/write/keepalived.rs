@@ -8,11 +8,19 @@ use crate::conf::keywords::{Keyword, Within};
 const OURS: &[(Within, &str)] = &[
     (Within::Global, "control_group"),
     (Within::Global, "vip_restore_limit"),
+    (Within::Global, "journal_keep"),
     (Within::Global, "vip_mismatch"),
     (Within::Global, "track_handover"),
+    (Within::Global, "all_failed"),
     (Within::Script, "check"),
+    (Within::Script, "external"),
+    (Within::Script, "lease"),
+    (Within::TrackFile, "external"),
+    (Within::TrackFile, "lease"),
+    (Within::TrackFile, "user"),
     (Within::Instance, "vip_mismatch"),
     (Within::Instance, "track_handover"),
+    (Within::Instance, "all_failed"),
 ];
 
 /// Whether keepalived does not know a keyword, in any version.

@@ -7,6 +7,7 @@
 mod defaults;
 pub(super) mod given;
 pub(super) mod keepalived;
+mod links;
 mod router;
 mod settings;
 mod toml;

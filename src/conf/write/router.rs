@@ -7,9 +7,9 @@ use crate::conf::keywords::Within;
 use crate::conf::source::with_stand_ins;
 use crate::model::addr::VirtualAddress;
 use crate::model::ids::{Family, Version};
-use crate::model::priority::Priority;
+use crate::model::priority::{Priority, Weight};
 use crate::model::settings::{
-    AuthSettings, GarpSettings, Handover, NamedTrackSettings, RouterSettings, Settings,
+    AllFailed, AuthSettings, GarpSettings, Handover, LinkTrackSettings, RouterSettings, Settings,
     TransportSettings,
 };
 use std::net::IpAddr;
@@ -75,6 +75,9 @@ fn protocol(router: &RouterSettings, defaults: &Defaults, lines: &mut Lines) {
     }
     let needless = router.strict || router.handover == defaults.handover;
     lines.one("track_handover", handover(router.handover), needless);
+    // An owner always releases.
+    let needless = router.priority.is_owner() || router.all_failed == defaults.all_failed;
+    lines.one("all_failed", all_failed(router.all_failed), needless);
     lines.flag("dont_track_primary", router.dont_track_primary);
     if let AuthSettings::Password(octets) = router.auth {
         let end = octets.iter().rposition(|b| *b != 0).map_or(0, |at| at + 1);
@@ -92,6 +95,14 @@ pub(super) fn handover(when: Handover) -> &'static str {
         Handover::Confirmed => "confirmed",
         Handover::Always => "always",
         Handover::Off => "off",
+    }
+}
+
+/// `all_failed`'s words.
+pub(super) fn all_failed(what: AllFailed) -> &'static str {
+    match what {
+        AllFailed::Release => "release",
+        AllFailed::Hold => "hold",
     }
 }
 
@@ -154,7 +165,7 @@ fn addresses(router: &RouterSettings, lines: &mut Lines) {
     lines.list("virtual_ipaddress_excluded", words(&router.excluded));
 }
 
-fn address(address: &VirtualAddress) -> Vec<String> {
+pub(super) fn address(address: &VirtualAddress) -> Vec<String> {
     let VirtualAddress {
         cidr,
         dev,
@@ -209,35 +220,49 @@ fn scope_name(scope: u8) -> String {
 }
 
 fn tracks(router: &RouterSettings, settings: &Settings, lines: &mut Lines) {
+    // What track_groups bring is written with them.
+    let implied = |t: &LinkTrackSettings| {
+        let groups = settings.track_groups.iter();
+        let mut mine = groups.filter(|g| g.members.contains(&router.name));
+        t.weight == Weight::FAULT
+            && !t.reverse
+            && mine.any(|g| {
+                settings.statics.iter().any(|one| {
+                    one.track_group.as_ref() == Some(&g.name)
+                        && one.address.dev.as_ref() == Some(&t.interface)
+                })
+            })
+    };
     let links = router
         .track_links
         .iter()
+        .filter(|t| !implied(t))
         .map(|t| entry(&t.interface, (t.weight.get(), t.reverse), Some((0, false))));
     lines.list("track_interface", links.collect());
     let scripts = router.tracks.iter().map(|t| {
         let check = settings.checks.iter().find(|c| c.name == t.check);
         let default = check.map(|c| (c.weight.get(), c.reverse));
         Item {
-            ours: check.is_some_and(|c| c.probe.is_some()),
+            ours: check.is_some_and(|c| c.probe.is_some() || c.external.is_some()),
             ..Item::entry(entry(&t.check, (t.weight.get(), t.reverse), default))
         }
     });
     lines.entries("track_script", scripts.collect());
-    let named = |list: &[NamedTrackSettings], default: &dyn Fn(&str) -> Option<(i16, bool)>| {
-        list.iter()
-            .map(|t| entry(&t.name, (t.weight, t.reverse), default(&t.name)))
-            .collect()
-    };
-    let file = |name: &str| {
-        let found = settings.files.iter().find(|f| &*f.name == name);
-        found.map(|f| (f.weight, f.reverse))
-    };
-    lines.list("track_file", named(&router.track_files, &file));
-    let process = |name: &str| {
-        let found = settings.processes.iter().find(|p| &*p.name == name);
-        found.map(|p| (p.weight, p.reverse))
-    };
-    lines.list("track_process", named(&router.track_processes, &process));
+    let files = router.track_files.iter().map(|t| {
+        let file = settings.files.iter().find(|f| f.name == t.name);
+        let default = file.map(|f| (f.weight, f.reverse));
+        Item {
+            ours: file.is_some_and(|f| f.external.is_some()),
+            ..Item::entry(entry(&t.name, (t.weight, t.reverse), default))
+        }
+    });
+    lines.entries("track_file", files.collect());
+    let processes = router.track_processes.iter().map(|t| {
+        let process = settings.processes.iter().find(|p| p.name == t.name);
+        let default = process.map(|p| (p.weight, p.reverse));
+        entry(&t.name, (t.weight, t.reverse), default)
+    });
+    lines.list("track_process", processes.collect());
 }
 
 /// `NAME [weight N [reverse|noreverse]]`, no more than differs from the definition.

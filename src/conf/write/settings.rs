@@ -3,12 +3,12 @@
 use super::defaults::Defaults;
 use super::given::Given;
 use super::words::command_line;
-use super::{Item, router, row};
+use super::{Item, links, router, row};
 use crate::conf::keywords::Within;
 use crate::conf::value::plain;
 use crate::model::settings::{
-    CheckSettings, Command, FileSettings, GlobalSettings, GroupSettings, NotifySettings,
-    ParamMatch, ProcessTrackSettings, RestoreLimit, RunAs, Settings,
+    CheckSettings, Command, ExternalSettings, FileSettings, GlobalSettings, GroupSettings,
+    JournalKeep, NotifySettings, ParamMatch, ProcessTrackSettings, RestoreLimit, RunAs, Settings,
 };
 use std::time::Duration;
 
@@ -19,6 +19,11 @@ pub(super) struct Lines {
 }
 
 impl Lines {
+    /// The lines themselves.
+    pub(super) fn into_items(self) -> Vec<Item> {
+        self.items
+    }
+
     pub(super) fn new(within: Within) -> Self {
         Self {
             within,
@@ -145,21 +150,28 @@ pub(super) fn items(settings: &Settings, given: &Given) -> Vec<Item> {
         processes,
         routers,
         groups,
+        links: _,
+        statics: _,
+        track_groups: _,
     } = settings;
-    let mut items = Vec::new();
+    let mut items = links::bare(settings);
     let global = global(program, &defaults);
     if !global.items.is_empty() {
         items.push(top("global_defs", None, global));
     }
+    items.extend(links::blocks(settings));
     for check in checks {
         let lines = script(check, &defaults);
         let mut item = top("vrrp_script", Some(&check.name), lines);
         // keepalived would miss the program.
-        item.ours = check.probe.is_some();
+        item.ours = check.probe.is_some() || check.external.is_some();
         items.push(item);
     }
     for one in files {
-        items.push(top("track_file", Some(&one.name), file(one)));
+        let mut item = top("track_file", Some(&one.name), file(one));
+        // keepalived would miss the file.
+        item.ours = one.external.is_some();
+        items.push(item);
     }
     for one in processes {
         items.push(top("vrrp_track_process", Some(&one.name), process(one)));
@@ -175,7 +187,7 @@ pub(super) fn items(settings: &Settings, given: &Given) -> Vec<Item> {
     items
 }
 
-fn top(name: &'static str, called: Option<&str>, lines: Lines) -> Item {
+pub(super) fn top(name: &'static str, called: Option<&str>, lines: Lines) -> Item {
     let mut words = vec![name.to_owned()];
     words.extend(called.map(str::to_owned));
     let needless = name == "global_defs" && lines.items.iter().all(|item| item.needless);
@@ -195,9 +207,12 @@ fn global(global: &GlobalSettings, defaults: &Defaults) -> Lines {
         delay_after_boot,
         garp_interval,
         gna_interval,
+        // It stands at the top level.
+        net_namespace: _,
         log_unknown_vrids,
         script_security,
         control_group,
+        journal_keep,
         restore_limit,
         process,
     } = global;
@@ -238,6 +253,8 @@ fn global(global: &GlobalSettings, defaults: &Defaults) -> Lines {
     if let Some(group) = control_group {
         lines.one("control_group", group, false);
     }
+    let needless = *journal_keep == JournalKeep::default();
+    lines.one("journal_keep", journal_keep.0, needless);
     let words = vec![
         restore_limit.count.to_string(),
         seconds(restore_limit.within),
@@ -253,6 +270,7 @@ fn script(check: &CheckSettings, defaults: &Defaults) -> Lines {
         name: _,
         command,
         probe,
+        external: fed,
         interval,
         timeout,
         weight,
@@ -264,6 +282,7 @@ fn script(check: &CheckSettings, defaults: &Defaults) -> Lines {
     } = check;
     let mut lines = Lines::new(Within::Script);
     match probe {
+        None if fed.is_some() => external(fed.as_ref(), &mut lines),
         None => lines.put("script", vec![command_line(&command.argv)], false),
         // The words that describe it begin with the keyword.
         Some(_) => {
@@ -271,8 +290,10 @@ fn script(check: &CheckSettings, defaults: &Defaults) -> Lines {
             lines.put("check", words.collect(), false);
         }
     }
-    lines.time("interval", *interval, *interval == Duration::from_secs(1));
-    lines.time("timeout", *timeout, timeout == interval);
+    if fed.is_none() {
+        lines.time("interval", *interval, *interval == Duration::from_secs(1));
+        lines.time("timeout", *timeout, timeout == interval);
+    }
     let words = weighted(weight.get(), *reverse);
     lines.put("weight", words, weight.get() == 0 && !reverse);
     lines.one("rise", rise, *rise == 1);
@@ -283,6 +304,20 @@ fn script(check: &CheckSettings, defaults: &Defaults) -> Lines {
         lines.put("user", user(run_as), needless);
     }
     lines
+}
+
+/// What is said of reports.
+fn external(fed: Option<&ExternalSettings>, lines: &mut Lines) {
+    let Some(ExternalSettings { lease, user }) = fed else {
+        return;
+    };
+    lines.flag("external", true);
+    if let Some(lease) = lease {
+        lines.time("lease", *lease, false);
+    }
+    if let Some(user) = user {
+        lines.one("user", user, false);
+    }
 }
 
 /// A default weight and its direction.
@@ -300,9 +335,13 @@ fn file(file: &FileSettings) -> Lines {
         reverse,
         init,
         overwrite,
+        external: fed,
     } = file;
     let mut lines = Lines::new(Within::TrackFile);
-    lines.one("file", path, false);
+    if fed.is_none() {
+        lines.one("file", path, false);
+    }
+    external(fed.as_ref(), &mut lines);
     lines.put(
         "weight",
         weighted(*weight, *reverse),

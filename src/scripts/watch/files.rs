@@ -108,7 +108,7 @@ impl Files {
             changes: Vec::new(),
             news: VecDeque::new(),
         };
-        for settings in settings {
+        for settings in settings.iter().filter(|f| f.external.is_none()) {
             if let Err(error) = init(settings) {
                 let name = &settings.name;
                 files.news.push_back(News::warn(format!(
@@ -124,7 +124,7 @@ impl Files {
     /// Tracks these from now on, reads all of them again and tells them.
     pub fn set(&mut self, settings: &[Arc<FileSettings>]) {
         let mut known = std::mem::take(&mut self.entries);
-        for settings in settings {
+        for settings in settings.iter().filter(|f| f.external.is_none()) {
             let mut entry = Entry::new(settings);
             let same = |old: &Entry| {
                 old.settings.name == settings.name && old.settings.path == settings.path
@@ -562,6 +562,7 @@ mod tests {
 
     fn settings(path: &Path, init: Option<i32>, overwrite: bool) -> FileSettings {
         FileSettings {
+            external: None,
             name: "f".into(),
             path: path.to_str().expect("a path of ours").into(),
             weight: 1,

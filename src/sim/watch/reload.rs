@@ -68,6 +68,7 @@ pub(super) fn meddles(list: &[Watched], out: &Actions) -> Option<Broken> {
         | Action::StartRun { .. }
         | Action::StopRun { .. }
         | Action::Ordered { .. }
+        | Action::Fed { .. }
         | Action::Notify(_)
         | Action::Tell(_)
         | Action::Dispose(_) => None,

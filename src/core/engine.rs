@@ -307,9 +307,11 @@ impl Engine {
             match slot {
                 Slot::Router(id) => self.tick_router(now, RouterId(id), out),
                 Slot::Tracker(id) => {
+                    let active = self.is_served_with(CheckId(id));
                     let Some(Some(tracker)) = self.trackers.get_mut(id as usize) else {
                         continue;
                     };
+                    tracker.set_role(active);
                     let edge = tracker.on_tick(now, &mut self.runs, out);
                     self.timers.set(slot, tracker.deadline());
                     self.mark_edge(CheckId(id), edge);
@@ -342,9 +344,10 @@ impl Engine {
                 others: None,
                 out,
             };
-            let term = (router.term, router.forced_out);
+            let term = (router.term, router.forced_out, router.damping.is_held());
             let wants = router.on_tick(now, &mut cx);
-            if matches!(router.state, State::Fault) || (router.term, router.forced_out) != term {
+            let after = (router.term, router.forced_out, router.damping.is_held());
+            if matches!(router.state, State::Fault) || after != term {
                 self.dirty.push(id);
             }
             self.timers.set(Slot::Router(id.0), router.deadline());
@@ -448,9 +451,11 @@ impl Engine {
         stderr: &Arc<str>,
         out: &mut Actions,
     ) {
+        let active = self.is_served_with(check);
         let Some(Some(tracker)) = self.trackers.get_mut(check.0 as usize) else {
             return;
         };
+        tracker.set_role(active);
         let edge = tracker.on_done(now, run, verdict, stderr, out);
         self.timers.set(Slot::Tracker(check.0), tracker.deadline());
         self.mark_edge(check, edge);

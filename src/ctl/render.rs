@@ -1,5 +1,6 @@
 //! A snapshot for people: aligned tables, units, nothing left unexplained.
 
+use crate::ctl::damping;
 use crate::ctl::overview;
 use crate::model::ids::Family;
 use crate::model::view::{
@@ -52,6 +53,7 @@ pub fn instance(instance: &RouterView, snapshot: &Snapshot, look: Look) -> Strin
         facts.push(["link".into(), turning]);
     }
     facts.push(["priority".into(), sum(instance)]);
+    facts.extend(damping::state(instance).map(|state| ["damping".into(), state]));
     let source = match instance.source {
         Some(source) => format!(" from {source}"),
         None => String::new(),
@@ -310,6 +312,8 @@ pub(super) fn sum(instance: &RouterView) -> String {
     if instance.priority_sum != priority {
         let reason = if base == 255 {
             "255 owns the addresses and is never changed"
+        } else if damping::held(instance).is_some() {
+            "held back by flap damping"
         } else {
             "held within 1 and 254"
         };
@@ -384,6 +388,7 @@ fn differs(a: f64, b: f64) -> bool {
     (a - b).abs() > 0.000_5
 }
 
+/// Counters that are not zero, in words.
 fn counters(counters: &Counters) -> Vec<[String; 2]> {
     let named = [
         ("adverts heard", counters.advert_rcvd),
@@ -511,6 +516,7 @@ pub(in crate::ctl) mod tests {
                 what_if: vec![WhatIf {
                     tracker: "chk".into(),
                     kind: "script".into(),
+                    after: Some("3 of 5 runs".into()),
                     failing: true,
                     priority: 101,
                     fault: false,
@@ -520,6 +526,13 @@ pub(in crate::ctl) mod tests {
                     heard_ago_s: Some(3.61),
                     stuck: false,
                 }],
+                damping: Some(crate::model::view::DampingView {
+                    penalty: 0.5,
+                    limit: 3,
+                    held: false,
+                    fault: false,
+                    free_s: Some(1.5),
+                }),
                 intent: Some(IntentView {
                     what: "drain".into(),
                     since_s: 300.0,

@@ -75,6 +75,7 @@ impl Service {
                     self.log_only(Level::Warn, warning.clone());
                 }
                 self.warnings.clone_from(&config.warnings);
+                self.vigil.forget();
                 self.reloading.push_back(Reloading {
                     began,
                     view,

@@ -143,6 +143,19 @@ pub enum What {
         /// The peer that took over too early.
         from: IpAddr,
     },
+    /// Flap damping begins to hold rises back.
+    Damped {
+        /// The penalty in thousandths.
+        penalty: u32,
+        /// Above this it began.
+        limit: u32,
+        /// At which priority it is held; `None` for FAULT.
+        priority: Option<u8>,
+        /// For about so long.
+        length: Duration,
+    },
+    /// Flap damping holds nothing back any longer.
+    DampingOver,
     /// The effective priority moved.
     Priority {
         /// Before.
@@ -329,6 +342,8 @@ impl What {
             Self::GroupSync { .. } => "group_sync",
             Self::GroupEntering { .. } => "group_transition",
             Self::HandoverOff { .. } => "handover_off",
+            Self::Damped { .. } => "flap_damped",
+            Self::DampingOver => "flap_damping_over",
             Self::Priority { .. } => "priority",
             Self::Check { up: true, .. } => "script_up",
             Self::Check { up: false, .. } => "script_down",
@@ -370,6 +385,7 @@ impl What {
                 ..
             }
             | Self::LateAdvert { .. }
+            | Self::DampingOver
             | Self::Interval { .. } => Level::Info,
             Self::Check { up: true, .. } => Level::Info,
             Self::Check { up: false, .. }
@@ -390,6 +406,7 @@ impl What {
             | Self::Restored { .. }
             | Self::Refused { .. }
             | Self::HandoverOff { .. }
+            | Self::Damped { .. }
             | Self::Stalled { .. } => Level::Warn,
             Self::UnknownVrid { aloud: false, .. } => Level::Debug,
             Self::Text { level, .. } => *level,
@@ -430,6 +447,28 @@ impl fmt::Display for What {
                 "{from} took over with a lower priority sooner than its Skew_Time allows: fast \
                  handover is off for this instance until reload (track_handover off silences this)"
             ),
+            Self::Damped {
+                penalty,
+                limit,
+                priority,
+                length,
+            } => {
+                let place = match priority {
+                    Some(priority) => format!("at priority {priority} or below"),
+                    None => "in FAULT".to_owned(),
+                };
+                write!(
+                    f,
+                    "flap damping: trackers moved it too often (penalty {}.{}, limit {limit}); it stays {place} \
+                     for about {}, unless nobody else is heard",
+                    penalty / 1000,
+                    penalty % 1000 / 100,
+                    Human(*length)
+                )
+            }
+            Self::DampingOver => {
+                f.write_str("flap damping is over: rises of the priority count again")
+            }
             Self::Priority { from, to, sum, by } => {
                 write!(f, "Changing effective priority from {from} to {to}")?;
                 match *sum {

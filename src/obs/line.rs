@@ -110,6 +110,8 @@ impl Line {
             | What::Reloaded { .. }
             | What::Text { .. }
             | What::GroupSync { .. }
+            | What::Damped { .. }
+            | What::DampingOver
             | What::HandoverOff { .. } => {}
         }
         line

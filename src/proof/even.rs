@@ -1,6 +1,7 @@
 //! Ties, near ties, and what fails everywhere at once.
 
 use crate::conf::Diagnostic;
+use crate::model::settings::AllFailed;
 use crate::proof::contest::{Entrant, NOISE, skew_apart};
 use crate::proof::member::{Kind, Member, Tracker};
 use crate::proof::place::{Findings, with_entry};
@@ -136,7 +137,9 @@ fn nobody(field: &Field<'_>, findings: &mut Findings<'_>) {
         list
     };
     let lists: Vec<Vec<Tracker>> = field.members.iter().map(faulting).collect();
-    if lists.iter().any(Vec::is_empty) {
+    // One that holds serves although it failed.
+    let holds = |member: &Member<'_>| member.settings.all_failed == AllFailed::Hold;
+    if lists.iter().any(Vec::is_empty) || field.members.iter().any(holds) {
         return;
     }
     // The same name on all nodes is most likely the same question.
@@ -161,10 +164,10 @@ fn nobody(field: &Field<'_>, findings: &mut Findings<'_>) {
     let known = || healthy.iter().flatten();
     let help = match (known().max(), known().min()) {
         (Some(most), Some(least)) if most - least < 253 => format!(
-            "if a bad router is better than none, use weight -{} on all of them",
+            "if a bad router is better than none, write all_failed hold, or use weight -{} on all of them",
             most - least + 1
         ),
-        _ => "if a bad router is better than none, use a negative weight on all of them".to_owned(),
+        _ => "if a bad router is better than none, write all_failed hold, or use a negative weight on all of them".to_owned(),
     };
     let d = Diagnostic::note("nobody-left", span, what).help(help);
     findings.push(member.node, with_entry(d, entry));
@@ -217,6 +220,9 @@ mod tests {
             "{said}"
         );
         assert!(said.ends_with("use weight -12 on all of them"), "{said}");
+        assert!(said.contains("write all_failed hold"), "{said}");
+        let held = |priority: &str| file("0", &format!("priority {priority}\n all_failed hold"));
+        assert_eq!(codes(&[held("101"), held("90")]), [] as [&str; 0]);
         assert_eq!(codes(&pair("-12", "-12")), [] as [&str; 0]);
         assert_eq!(codes(&pair("0", "-12")), [] as [&str; 0]);
     }

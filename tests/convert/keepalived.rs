@@ -90,6 +90,7 @@ vip_mismatch = "drop" # another one
 virtual_ipaddress = ["192.0.2.20/24"]
 track_script = ["port"]
 track_handover = "always"
+all_failed = "hold"
 "#;
 
 #[test]
@@ -108,6 +109,7 @@ fn keepalived_has_no_complaint_about_our_additions() {
     for addition in [
         "vip_mismatch drop",
         "track_handover always",
+        "all_failed hold",
         "check tcp 127.0.0.1:80",
         "port",
         "external",

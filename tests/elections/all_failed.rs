@@ -111,6 +111,32 @@ fn one_that_fails_gives_way_to_one_that_is_well() {
 }
 
 #[test]
+fn what_if_asks_the_same_rule() {
+    let mut world = two(vi_hold(150), vi_hold(100));
+    let then = |world: &World| {
+        let view = world.view(A, "vi").expect("A runs");
+        let mut all = view.what_if.into_iter();
+        all.find(|w| &*w.tracker == "chk").expect("tracked")
+    };
+    let what = then(&world);
+    assert_eq!((what.fault, what.priority, what.failing), (false, 1, false));
+    let link = world.view(A, "vi").expect("A runs").what_if;
+    let link = link
+        .iter()
+        .find(|w| w.kind == "interface")
+        .expect("its own");
+    assert!(
+        link.fault,
+        "an interface that is down is no matter of all_failed"
+    );
+    fails(&mut world, A);
+    world.run_for(10 * S);
+    let what = then(&world);
+    assert_eq!((what.fault, what.priority, what.failing), (false, 1, true));
+    assert!(!what.ours, "B serves");
+}
+
+#[test]
 fn the_only_one_there_is_serves_on_and_says_so() {
     let mut world = Scenario::new(1).host(node("a", vi_hold(150))).world();
     world.run_for(10 * S + 500 * MS);
@@ -186,6 +212,7 @@ fn if_both_fail_exactly_one_serves_and_the_addresses_stay() {
             "no bouncing"
         );
         assert_eq!((priority(&world, A), priority(&world, B)), (1, 1));
+        assert_eq!(told(&world, settled[0]).last(), Some(&"serves"));
         never_in_fault(&world);
         // Whoever is well first has them.
         recovers(&mut world, B);

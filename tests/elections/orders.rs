@@ -55,6 +55,32 @@ fn a_second_drain_is_refused_while_the_first_goes_on() {
 }
 
 #[test]
+fn a_router_that_is_leaving_says_nothing_whatever_is_reloaded() {
+    let mut world = draining(|world| {
+        let other = settings([vi(151).track("chk", 0).adver(2 * S)], [check("chk")]);
+        world.now_do(Event::Reload {
+            host: A,
+            settings: Arc::new(other),
+        });
+    });
+    assert_eq!(answers(&world, 1), [&Outcome::NobodyTookOver]);
+    let asked = at(10 * S + 500 * MS);
+    let told: Vec<(Duration, u8)> = world
+        .timeline()
+        .adverts()
+        .filter(|(when, ..)| *when >= asked)
+        .map(|(when, _, _, priority)| (when.since(asked), priority))
+        .collect();
+    assert_eq!(told[0], (Duration::ZERO, 0), "it resigns");
+    // Active_Down_Interval of priority 1.
+    let (next, priority) = told[1];
+    assert_eq!(priority, 151, "{told:?}");
+    within("nobody came", next, 3 * S + skew(1), 3 * S + skew(1) + MS);
+    world.run_for(S);
+    serves(&world, &[A], "nobody else is there");
+}
+
+#[test]
 fn a_drain_that_is_cleared_is_answered_and_the_router_speaks_at_once() {
     let world = draining(|world| {
         ask(world, 2, Intent::Clear);

@@ -2,12 +2,12 @@
 
 use crate::operate::{does, events};
 use crate::support::conf::{Conf, Instance};
-use crate::support::daemon::Kind::Mainstay;
+use crate::support::daemon::Kind::{Keepalived, Mainstay};
 use crate::support::daemon::{Daemon, mainstay};
 use crate::support::lab::Lab;
 use crate::support::runner::Test;
 use crate::support::{secs, wait_for, wait_until, watch};
-use crate::{need_root, tests};
+use crate::{need_program, need_root, tests};
 use serde_json::Value;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -20,6 +20,8 @@ pub(crate) fn tests() -> Vec<Test> {
         what_is_set_outlives_kill_and_a_reload,
         a_lease_that_ended_while_nobody_ran_is_as_if_nobody_had_set_it,
         root_may_set_everything_and_a_user_what_names_it,
+        the_last_one_standing_serves_and_says_so,
+        a_healthy_keepalived_takes_over_from_one_that_holds,
     ]
 }
 
@@ -238,4 +240,91 @@ fn root_may_set_everything_and_a_user_what_names_it() {
     assert_eq!(trackers(&r1)[0]["uid"], 0);
     does(&r1, &["track", "set", "db", "up"], 0);
     r1.wait_state("VI_1", "MASTER", 5.0);
+}
+
+/// `db` down here.
+fn ill(r: &Daemon) {
+    does(r, &["track", "set", "db", "down"], 0);
+}
+
+fn well(r: &Daemon) {
+    does(r, &["track", "set", "db", "up"], 0);
+}
+
+fn holding(priority: u8) -> Conf {
+    let instance = Instance::v3(priority).with("all_failed hold\ntrack_script {\n    db\n}");
+    Conf::one(instance).blocks(DB)
+}
+
+fn the_last_one_standing_serves_and_says_so() {
+    need_root();
+    let lab = Lab::new(2);
+    let r1 = lab.start(1, Mainstay, &holding(200));
+    let r2 = lab.start(2, Mainstay, &holding(100));
+    r1.wait_state("VI_1", "INIT", 8.0);
+    r2.wait_state("VI_1", "INIT", 8.0);
+    well(&r1);
+    well(&r2);
+    lab.settle(1, 51, 0.6, 5.0);
+    ill(&r1);
+    lab.settle(2, 51, 0.6, 5.0);
+    let seen = r1.wait_state("VI_1", "BACKUP", 2.0);
+    assert_eq!(seen["cause"], "gave_way", "{seen}");
+    let why = does(&r1, &["why", "VI_1"], 0);
+    assert!(why.out.contains("serves only if nobody else does"), "{why}");
+
+    // Now nobody is well: somebody serves all the same, and the addresses come to rest.
+    ill(&r2);
+    let holder = wait_for("a degraded holder", secs(8.0), || {
+        [(1, &r1), (2, &r2)].into_iter().find(|(_, r)| {
+            r.instance("VI_1").is_some_and(|i| {
+                let says = i["degraded"].as_str().unwrap_or_default();
+                i["state"] == "MASTER" && says.starts_with("degraded: serves although")
+            })
+        })
+    });
+    let (host, holder) = holder;
+    lab.only(host, 51, 2.0);
+    assert!(lab.host(host).has("10.9.0.51"));
+    let text = does(holder, &["status"], 0);
+    assert!(text.out.contains("because nobody else took over"), "{text}");
+    let text = does(holder, &["explain"], 0);
+    assert!(text.out.contains("priority 1"), "{text}");
+    let told = events(holder, "degraded");
+    let words: Vec<&Value> = told.iter().map(|e| &e["evidence"]["outcome"]).collect();
+    assert!(words.last().is_some_and(|w| **w == "serves"), "{told:?}");
+    for r in [&r1, &r2] {
+        assert!(
+            events(r, "transition").iter().all(|e| e["to"] != "FAULT"),
+            "nobody was in FAULT"
+        );
+    }
+    well(&r1);
+    lab.settle(1, 51, 0.6, 5.0);
+    let seen = r1.wait_state("VI_1", "MASTER", 2.0);
+    assert_eq!(seen["priority"], 200, "{seen}");
+    assert_eq!(seen["degraded"], Value::Null, "{seen}");
+}
+
+fn a_healthy_keepalived_takes_over_from_one_that_holds() {
+    need_program("/usr/sbin/keepalived");
+    let lab = Lab::new(2);
+    let r1 = lab.start(1, Mainstay, &holding(200));
+    r1.wait_state("VI_1", "INIT", 8.0);
+    well(&r1);
+    lab.settle(1, 51, 0.6, 5.0);
+    ill(&r1);
+    // Alone it serves on with priority 1.
+    watch(secs(1.5));
+    lab.only(1, 51, 1.0);
+    let _r2 = lab.start(2, Keepalived, &Conf::one(Instance::v3(100)));
+    lab.settle(2, 51, 0.6, 10.0);
+    let seen = r1.wait_state("VI_1", "BACKUP", 2.0);
+    assert_eq!(seen["cause"], "higher_prio_advert", "{seen}");
+    well(&r1);
+    lab.settle(1, 51, 0.6, 5.0);
+    ill(&r1);
+    lab.settle(2, 51, 0.6, 5.0);
+    let seen = r1.wait_state("VI_1", "BACKUP", 2.0);
+    assert_eq!(seen["cause"], "gave_way", "{seen}");
 }

@@ -178,27 +178,23 @@ impl Actions {
     /// Notifications from `from` on in the order of keepalived's start: instances that begin in
     /// FAULT, groups, the other instances.
     pub(super) fn order_start(&mut self, from: usize) {
-        let rank = |told: &Notification| match (&told.group, told.to) {
-            (None, Told::State(Phase::Fault)) => 0,
-            (Some(_), _) => 1,
-            (None, _) => 2,
+        let rank = |action: &Action| {
+            let Action::Notify(told) = action else {
+                return 2;
+            };
+            match (&told.group, told.to) {
+                (Some(_), _) => 1,
+                (None, to) => 2 * u8::from(to != Told::State(Phase::Fault)),
+            }
         };
-        let mut told = Vec::new();
-        let rest: Vec<Option<Action>> = self
-            .list
-            .drain(from.min(self.list.len())..)
-            .map(|action| match action {
-                Action::Notify(one) => {
-                    told.push(one);
-                    None
-                }
-                other => Some(other),
-            })
-            .collect();
-        told.sort_by_key(|one| rank(one));
-        let mut told = told.into_iter().map(Action::Notify);
-        self.list
-            .extend(rest.into_iter().filter_map(|a| a.or_else(|| told.next())));
+        let is_told = |action: &Action| matches!(action, Action::Notify(_));
+        let from = from.min(self.list.len());
+        let places: Vec<bool> = self.list.iter().skip(from).map(is_told).collect();
+        let (mut told, rest): (Vec<_>, Vec<_>) = self.list.drain(from..).partition(is_told);
+        told.sort_by_key(rank);
+        let (mut told, mut rest) = (told.into_iter(), rest.into_iter());
+        let next = |is_told: bool| if is_told { told.next() } else { rest.next() };
+        self.list.extend(places.into_iter().filter_map(next));
     }
 
     /// Empties it and keeps the room.

@@ -5,7 +5,7 @@ use crate::core::fold::{Pull, Standing, effective, pull, pull_of, pull_of_value}
 use crate::core::router::{Router, State, Term};
 use crate::core::tracker::Tracker;
 use crate::model::ids::{CheckId, LinkId};
-use crate::model::notice::Why;
+use crate::model::notice::{Mover, Why};
 use crate::model::priority::Priority;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ pub(super) struct Facts {
     pub(super) standing: Standing,
     /// The effective priority if falls that are not confirmed had not happened.
     pub(super) confirmed: Priority,
-    /// The check that moved the standing.
-    pub(super) by: Option<Arc<str>>,
+    /// What moved the standing.
+    pub(super) by: Option<Mover>,
     /// An owner may claim at once.
     pub(super) may_claim: bool,
 }

@@ -16,6 +16,10 @@ impl Engine {
         let id = order.id;
         let named = |r: &&Router| r.settings.name == order.instance;
         let Some(first) = self.routers.iter().flatten().find(named).map(|r| r.id) else {
+            if order.what.is_resumed() && !self.waiting.contains(order) {
+                self.waiting.push(order.clone());
+                return;
+            }
             let why = format!("there is no instance {}", order.instance);
             out.push(Action::Ordered {
                 id,

@@ -17,7 +17,7 @@ use crate::core::serve::find_link;
 use crate::core::stats::Stats;
 use crate::model::addr::VirtualAddress;
 use crate::model::ids::{Family, LinkId, RouterId, Version};
-use crate::model::notice::{Heard, Level, Notice, Notification, Phase, Told, What, Why};
+use crate::model::notice::{Heard, Level, Mover, Notice, Notification, Phase, Told, What, Why};
 use crate::model::order::Outcome;
 use crate::model::priority::{Claim, Priority};
 use crate::model::settings::{AuthSettings, GlobalSettings, RouterSettings, TransportSettings};
@@ -642,13 +642,7 @@ impl Router {
     }
 
     /// A running down timer moves by what the two down intervals differ.
-    fn priority_moved(
-        &mut self,
-        now: Instant,
-        old: Standing,
-        by: Option<Arc<str>>,
-        cx: &mut Cx<'_>,
-    ) {
+    fn priority_moved(&mut self, now: Instant, old: Standing, by: Option<Mover>, cx: &mut Cx<'_>) {
         self.peers.moved = true;
         let (version, new) = (self.settings.version, self.standing.priority);
         if let State::Backup(b) = &mut self.state {

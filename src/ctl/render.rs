@@ -306,7 +306,7 @@ pub(super) fn sum(instance: &RouterView) -> String {
     }
     let sign = if moved < 0 { "less" } else { "plus" };
     let mut text = format!(
-        "{priority}: base {base} {sign} {} from tracked scripts",
+        "{priority}: base {base} {sign} {} from what is tracked",
         moved.abs()
     );
     if instance.priority_sum != priority {
@@ -622,7 +622,7 @@ pub(in crate::ctl) mod tests {
             "VI_1: MASTER for 3 min 12 s\n",
             "cannot run  interface eth0 is down\n",
             "router      VRID 51 on eth0, IPv4, VRRP version 3\n",
-            "priority    101: base 103 less 2 from tracked scripts\n",
+            "priority    101: base 103 less 2 from what is tracked\n",
             "adverts     every 1.000 s from 10.0.0.1; the MASTER's every 2.000 s\n",
             "next        advert in 0.250 s\n",
             "  10.0.0.100/24  eth0       yes        yes\n",
@@ -666,7 +666,7 @@ pub(in crate::ctl) mod tests {
         (router.base_priority, router.priority, router.priority_sum) = (250, 254, 260);
         assert_eq!(
             sum(&router),
-            "254: base 250 plus 10 from tracked scripts makes 260, held within 1 and 254"
+            "254: base 250 plus 10 from what is tracked makes 260, held within 1 and 254"
         );
         (router.base_priority, router.priority, router.priority_sum) = (100, 100, 100);
         assert_eq!(sum(&router), "100, as configured");

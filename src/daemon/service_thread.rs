@@ -216,7 +216,6 @@ impl Service {
                 rt::trim();
                 // Without a service manager there is nobody to tell.
                 let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-                self.resume(None);
             }
             ToService::Stopped => {
                 self.engine_gone = Some(None);

@@ -260,6 +260,7 @@ async fn serve(
         service.say(Level::Warn, warning);
     }
     service.tell_tracked();
+    service.resume(None);
     service.resume_feeds();
     service.poll_links();
     rt::trim();

@@ -305,7 +305,7 @@ fn of_what(what: &What) -> Evidence {
         What::Priority { from, sum, by, .. } => {
             e.priority_was = Some(*from);
             e.sum = Some(*sum);
-            e.tracker.clone_from(by);
+            e.tracker = by.as_ref().map(|by| by.name.clone());
         }
         What::Check {
             name,

@@ -68,6 +68,15 @@ pub enum Level {
     Warn,
 }
 
+/// Something tracked that moved a priority.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mover {
+    /// `script`, `file`, `process`, `interface`.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
 /// What an instance does whose trackers fail under `all_failed hold`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Degraded {
@@ -155,8 +164,8 @@ pub enum What {
         to: u8,
         /// The sum before clamping.
         sum: i32,
-        /// The check that moved it, if one did.
-        by: Option<Arc<str>>,
+        /// What moved it, if something tracked did.
+        by: Option<Mover>,
     },
     /// A check rose or fell.
     Check {
@@ -468,7 +477,7 @@ impl fmt::Display for What {
                     _ => write!(f, " (sum {sum}, clamped)")?,
                 }
                 match by {
-                    Some(check) => write!(f, ": script {check}"),
+                    Some(Mover { kind, name }) => write!(f, ": {kind} {name}"),
                     None => Ok(()),
                 }
             }

@@ -129,3 +129,34 @@ fn a_drain_is_answered_when_a_reload_removes_the_router() {
     });
     assert_eq!(answers(&world, 1), [&Outcome::Done { successor: None }]);
 }
+
+#[test]
+fn a_drained_owner_that_a_reload_brings_back_never_serves() {
+    let owner = || vi(255).start_active();
+    let mut world = Scenario::new(1)
+        .host(host("a").router(owner()))
+        .host(host("b").router(vi(100)))
+        .world();
+    world.run_for(10 * S);
+    serves(&world, &[A], "it owns the addresses");
+    ask(&mut world, 1, DRAIN);
+    world.run_for(5 * S);
+    serves(&world, &[B], "A is drained");
+    let change = |world: &mut World, routers: Vec<RouterMaker>| {
+        let settings = Arc::new(settings(routers, []));
+        world.now_do(Event::Reload { host: A, settings });
+    };
+    change(&mut world, vec![]);
+    world.run_for(5 * S);
+    // What is written down comes before the plan that creates the instance.
+    let resumed = Intent::Drain {
+        force: false,
+        resumed: true,
+    };
+    ask(&mut world, 2, resumed);
+    change(&mut world, vec![owner()]);
+    world.run_for(5 * S);
+    serves(&world, &[B], "A is drained still");
+    assert_eq!(count(&world, A, Phase::Active), 1);
+    assert_eq!(answers(&world, 2), [&Outcome::Done { successor: None }]);
+}

@@ -383,7 +383,8 @@ fn a_backup_that_falls_to_its_masters_priority_while_its_timer_runs_stays() {
     for value in [-20, -30] {
         let mut world = master(120, &[vi(100)]);
         world.now_do(file(A, -40));
-        world.after(300 * MS, file(B, value));
+        // After A's last repeat.
+        world.after(400 * MS, file(B, value));
         world.run_for(20 * S);
         serves(&world, &[A], "A's 80 is no longer less");
         assert_eq!(count(&world, B, Phase::Active), 0);
@@ -392,7 +393,7 @@ fn a_backup_that_falls_to_its_masters_priority_while_its_timer_runs_stays() {
     let mut world = master(120, &[vi(100)]);
     let fell = world.now();
     world.now_do(file(A, -40));
-    world.after(300 * MS, file(B, -10));
+    world.after(400 * MS, file(B, -10));
     world.run_for(20 * S);
     serves(&world, &[B], "90 is more than 80");
     within(
@@ -408,9 +409,9 @@ fn a_backup_that_fell_to_its_masters_priority_still_notices_its_death() {
     let mut world = master(120, &[vi(100)]);
     let fell = world.now();
     world.now_do(file(A, -40));
-    world.after(300 * MS, file(B, -30));
-    // After the last repeat, which is the last that B hears.
-    world.after(400 * MS, Event::Kill { host: A });
+    world.after(400 * MS, file(B, -30));
+    // The last that B hears is the last repeat.
+    world.after(450 * MS, Event::Kill { host: A });
     world.run_for(20 * S);
     serves(&world, &[B], "A is dead");
     let last = fell + skew(80) / 2;

@@ -43,9 +43,11 @@ impl Engine {
             return;
         };
         let others = group.members.iter().filter(|m| **m != id);
+        let mut told = false;
         let mut ill = None;
         for other in others.filter_map(|m| self.router(*m)) {
-            if other.own_fault {
+            // One is reason enough; the others tell of themselves.
+            if other.own_fault && !std::mem::replace(&mut told, true) {
                 facts.faults.push(Why::GroupMember {
                     group: group.settings.name.clone(),
                     member: other.settings.name.clone(),

@@ -140,3 +140,32 @@ fn at_the_start_the_group_is_told_of_before_its_members() {
     let words = ["gate", "in", "out"].map(|name| (name, Told::State(Phase::Backup)));
     assert_eq!(first_words(&world, A), words);
 }
+
+#[test]
+fn one_member_in_fault_is_reason_enough() {
+    let on = |name: &str, vrid, link: &str| router(name).vrid(vrid).on(link);
+    let routers = [
+        on("in", 51, "eth0"),
+        on("out", 52, "eth1"),
+        on("far", 53, "eth1"),
+    ];
+    let mut all = settings(routers, []);
+    all.groups.push(Arc::new(GroupSettings {
+        name: "gate".into(),
+        members: ["in", "out", "far"].map(Into::into).to_vec(),
+        notify: NotifySettings::default(),
+    }));
+    let mut world = Scenario::new(3)
+        .lan(Quality::GOOD)
+        .host(host("a").settings(all))
+        .world();
+    world.run_for(10 * S);
+    world.now_do(Event::Plug {
+        host: A,
+        link: LinkId(ETH0.0 + 1),
+        up: false,
+    });
+    world.run_for(S);
+    let faults = world.view(A, "in").expect("it is there").faults;
+    assert_eq!(faults.len(), 1, "{faults:?}");
+}

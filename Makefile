@@ -23,6 +23,7 @@ test: rust deps
 soak: rust deps
 	$(CARGO) build --bin mainstay --example demo
 	DIFFERENTIAL_STEPS=500 TEST_LIMIT=1200 $(CARGO) test --test netns -- effective_priority_is_keepalived_s
+	HANDOVER_SEEDS=100000 $(CARGO) test --release --test elections -- versus_plain --nocapture
 
 # Only the tests on real routers: `make netns T=v3_` runs a part of them.
 netns: rust deps

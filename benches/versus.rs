@@ -4,8 +4,12 @@
 //! end. Prints one table and exits non-zero if a row falls short of its goal.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+#[path = "versus/handover.rs"]
+mod handover;
 #[path = "../tests/lab/mod.rs"]
 mod support;
+
+use handover::{Cast, Times};
 
 use nix::sys::signal::Signal;
 use std::process::ExitCode;
@@ -396,7 +400,7 @@ struct Table {
 impl Table {
     fn head() -> Self {
         println!(
-            "\n{:<46} {:>10} {:>10} {:>7}  goal",
+            "\n{:<48} {:>10} {:>10} {:>7}  goal",
             "", "mainstay", "keepalived", "ratio"
         );
         Self { short: 0 }
@@ -410,7 +414,7 @@ impl Table {
         };
         self.short += usize::from(met == Some(false));
         let ratio = ours / theirs;
-        println!("{what:<46} {ours:>10.3} {theirs:>10.3} {ratio:>7.2}  {goal}{verdict}");
+        println!("{what:<48} {ours:>10.3} {theirs:>10.3} {ratio:>7.2}  {goal}{verdict}");
     }
 }
 
@@ -435,6 +439,12 @@ fn main() -> ExitCode {
         .filter(|a| !a.starts_with('-'))
         .collect();
     let (mut ours, mut theirs) = (Figures::default(), Figures::default());
+    let handovers = if wanted.is_empty() || wanted.iter().any(|w| w == "handover") {
+        eprintln!("handover, three pairs of routers side by side");
+        handovers()
+    } else {
+        Default::default()
+    };
     for round in 1..=ROUNDS {
         for (name, part) in &parts {
             if !wanted.is_empty() && !wanted.iter().any(|w| w == name) {
@@ -454,11 +464,42 @@ fn main() -> ExitCode {
         "a bare loop of sendto on a raw socket: {:.3} us per advert",
         bare_loop()
     );
-    report(&ours, &theirs)
+    println!(
+        "tracked handover: one virtual router, advert_int 1, 120 to 80 against 100, fall 2; {} falls \
+         of each pair, from the exit of the second failed run to the backup's first advert",
+        handover::FALLS
+    );
+    report(&ours, &theirs, &handovers)
 }
 
-fn report(ours: &Figures, theirs: &Figures) -> ExitCode {
+/// Mainstay twice, Mainstay with keepalived as its backup, keepalived twice.
+fn handovers() -> [Times; 3] {
+    let (ours, theirs) = (Kind::Mainstay, Kind::Keepalived);
+    let pairs = [(ours, ours), (ours, theirs), (theirs, theirs)];
+    // Each waits most of the time; one thread each, because its daemons end with it.
+    pairs
+        .map(|(master, backup)| {
+            std::thread::spawn(move || handover::measure(Cast { master, backup }))
+        })
+        .map(|thread| thread.join().unwrap())
+}
+
+fn report(ours: &Figures, theirs: &Figures, handovers: &[Times; 3]) -> ExitCode {
     let mut table = Table::head();
+    let [alone, mixed, plain] = handovers;
+    let soon = |ms: f64, _: f64| Some(ms < Times::skew() + 5.0);
+    for (what, get) in [
+        ("median", Times::median as fn(&Times) -> f64),
+        ("worst", Times::worst),
+    ] {
+        for (times, backup) in [(alone, ""), (mixed, ", keepalived backup")] {
+            let (a, b) = (get(times), get(plain));
+            if !a.is_nan() {
+                let what = format!("tracked handover{backup}, {what}, ms");
+                table.row(&what, a, b, "< Skew_Time + 5", soon(a, b));
+            }
+        }
+    }
     let mut row = |what: &str,
                    get: &dyn Fn(&Figures) -> f64,
                    goal: &str,

@@ -183,8 +183,8 @@ fn inside(loaded: &Loaded) {
 /// For each acted-on keyword: a line with it, and one that differs in nothing else.
 const ACTED: &[(Within, &str, &str, &str)] = {
     use Within::{
-        AddressWord, Auth, Global, Instance, Root, Script, SyncGroup, TrackFile, TrackGroup,
-        TrackProcess, TrackWord,
+        AddressWord, Auth, Damping, Global, Instance, Root, Script, SyncGroup, TrackFile,
+        TrackGroup, TrackProcess, TrackWord,
     };
     &[
         (Root, "net_namespace", "", "net_namespace a"),
@@ -322,6 +322,11 @@ const ACTED: &[(Within, &str, &str, &str)] = {
         (Global, "vip_mismatch", "", "vip_mismatch drop"),
         (Global, "track_handover", "", "track_handover off"),
         (Instance, "track_handover", "", "track_handover always"),
+        (Instance, "flap_damping", "", "flap_damping {\n}"),
+        (Damping, "half_life", "", "half_life 9"),
+        (Damping, "suppress", "", "suppress 9"),
+        (Damping, "reuse", "", "reuse 2"),
+        (Global, "script_unusable", "", "script_unusable fault"),
         (Global, "all_failed", "", "all_failed hold"),
         (Instance, "all_failed", "", "all_failed hold"),
         (TrackFile, "file", "file /a/b", "file /a/c"),
@@ -388,6 +393,9 @@ const ACTED: &[(Within, &str, &str, &str)] = {
         (Script, "weight", "", "weight 2"),
         (Script, "rise", "", "rise 2"),
         (Script, "fall", "", "fall 2"),
+        (Script, "window", "", "window 2 3"),
+        (Script, "rise_when_backup", "", "rise_when_backup 2"),
+        (Script, "fall_when_master", "", "fall_when_master 2"),
         (Script, "user", "", "user nobody"),
         (Script, "init_fail", "", "init_fail"),
         (Script, "check", "", "check tcp 127.0.0.1:80"),
@@ -525,6 +533,7 @@ fn with_line(within: Within, name: &str, line: &str) -> String {
     };
     let auth = match within {
         Within::Auth => format!("authentication {{\n{line}\n}}\n"),
+        Within::Damping => format!("flap_damping {{\n{line}\n}}\n"),
         _ => String::new(),
     };
     let given = |word: &str, default: &str| {

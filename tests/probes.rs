@@ -4,7 +4,7 @@
 
 use mainstay::model::ids::{CheckId, Family, RunId};
 use mainstay::model::seen::Verdict;
-use mainstay::model::settings::Probe;
+use mainstay::model::settings::{Place, Probe};
 use mainstay::scripts::checks::Done;
 use mainstay::scripts::probe::Probes;
 use nix::sched::{CloneFlags, unshare};
@@ -58,7 +58,9 @@ async fn fails(probe: &Probe) -> String {
 }
 
 fn tcp(to: &[SocketAddr]) -> Probe {
-    Probe::Tcp { to: to.to_vec() }
+    Probe::Tcp {
+        to: Place::Addresses(to.to_vec()),
+    }
 }
 
 fn listener() -> (TcpListener, SocketAddr) {
@@ -119,9 +121,10 @@ async fn a_run_gives_up_before_the_next_one_is_due() {
 
 fn http(at: SocketAddr, path: &str) -> Probe {
     Probe::Http {
-        to: vec![at],
+        to: Place::Addresses(vec![at]),
         host: at.to_string().into(),
         path: path.into(),
+        tls: None,
     }
 }
 

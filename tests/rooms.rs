@@ -115,7 +115,7 @@ const HOMES: &[(&str, &str)] = &[
     (".uid(", "src/scripts/runner.rs"),
     (".gid(", "src/scripts/runner.rs"),
     (".groups(", "src/scripts/runner.rs"),
-    (".pre_exec(", "src/scripts/runner.rs"),
+    (".pre_exec(", "src/os/sys.rs"),
 ];
 
 #[test]

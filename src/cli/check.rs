@@ -1,9 +1,7 @@
 //! `mainstay check`: what there is to say about configuration files.
 
-use crate::cli::{keywords, out};
+use crate::cli::{keywords, live, out};
 use crate::conf::{self, Diagnostic, Loaded, Options, Severity, Sources, Span};
-use crate::model::settings::RouterSettings;
-use crate::os::netlink::{Events, Fact};
 use crate::proof::{self, Node, Proof};
 use crate::scripts::vet;
 use clap::{Args, ValueEnum};
@@ -12,7 +10,6 @@ use std::collections::HashSet;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Component, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 #[derive(Args)]
 pub(super) struct CheckArgs {
@@ -68,13 +65,6 @@ pub(super) fn main(args: &CheckArgs) -> ExitCode {
         Some(Table::Markdown) => return out::print(&keywords::markdown(), ExitCode::SUCCESS),
         None => {}
     }
-    let interfaces = match interfaces(args) {
-        Ok(interfaces) => interfaces,
-        Err(why) => {
-            out::complain(&why);
-            return ExitCode::from(super::exit::FAILURE);
-        }
-    };
     let options = Options {
         config_id: args.config_id.clone(),
         ..Options::default()
@@ -85,9 +75,14 @@ pub(super) fn main(args: &CheckArgs) -> ExitCode {
     let mut files = Vec::with_capacity(args.files.len());
     for path in &args.files {
         let mut loaded = conf::load(path, &options);
-        if let Some(interfaces) = &interfaces {
-            let found = missing_interfaces(&loaded, interfaces);
-            loaded.diagnostics.extend(found);
+        if args.live || !args.iface.is_empty() {
+            match live::missing(&loaded, args.live, &args.iface) {
+                Ok(found) => loaded.diagnostics.extend(found),
+                Err(why) => {
+                    out::complain(&why);
+                    return ExitCode::from(super::exit::FAILURE);
+                }
+            }
         }
         if args.scripts {
             let found = programs(&loaded);
@@ -204,78 +199,6 @@ fn short_names(paths: &[PathBuf]) -> Vec<String> {
         }
     }
     paths.iter().map(|p| p.display().to_string()).collect()
-}
-
-/// The interfaces that are to be there; `None` if nobody asked.
-fn interfaces(args: &CheckArgs) -> Result<Option<HashSet<Arc<str>>>, String> {
-    if !args.live && args.iface.is_empty() {
-        return Ok(None);
-    }
-    let mut names: HashSet<Arc<str>> = args.iface.iter().map(|name| name.trim().into()).collect();
-    if args.live {
-        let mut facts = Vec::new();
-        Events::open()
-            .map_err(|why| why.to_string())?
-            .resync(&mut facts)
-            .map_err(|why| format!("cannot list the interfaces of this machine: {why}"))?;
-        for fact in facts {
-            if let Fact::Link(link) = fact
-                && link.is.is_some()
-            {
-                names.insert(link.name);
-            }
-        }
-    }
-    Ok(Some(names))
-}
-
-/// Interfaces that are used but not there.
-fn missing_interfaces(loaded: &Loaded, there: &HashSet<Arc<str>>) -> Vec<Diagnostic> {
-    let routers = loaded.settings.iter().flat_map(|s| &s.routers);
-    let mut found = Vec::new();
-    for router in routers {
-        let router: &RouterSettings = router;
-        let mut say = |name: &Arc<str>, keyword: &str, entry: Option<&str>| {
-            if there.contains(name) {
-                return;
-            }
-            let places = &loaded.places;
-            let block = "vrrp_instance";
-            let span = entry
-                .and_then(|entry| Some(places.entry(block, &router.name, keyword, entry)?.span))
-                .or_else(|| places.keyword(block, &router.name, keyword))
-                .or_else(|| places.name(block, &router.name))
-                .unwrap_or_default();
-            found.push(
-                Diagnostic::error(
-                    "no-interface",
-                    span,
-                    format!(
-                        "there is no interface {name}; {} would be in fault",
-                        router.name
-                    ),
-                )
-                .help("name an interface of this machine, or create it before the start"),
-            );
-        };
-        say(&router.interface, "interface", None);
-        for track in &router.track_links {
-            say(&track.interface, "track_interface", Some(&track.interface));
-        }
-        let lists = [
-            ("virtual_ipaddress", &router.addresses),
-            ("virtual_ipaddress_excluded", &router.excluded),
-        ];
-        for (keyword, list) in lists {
-            let mut told = HashSet::new();
-            for dev in list.iter().filter_map(|a| a.dev.as_ref()) {
-                if *dev != router.interface && told.insert(dev) {
-                    say(dev, keyword, None);
-                }
-            }
-        }
-    }
-    found
 }
 
 /// What is wrong with the programs that the file names.

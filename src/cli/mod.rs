@@ -6,6 +6,7 @@ mod convert;
 mod events;
 mod explain;
 mod keywords;
+mod live;
 mod log;
 mod neighbours;
 mod orders;

@@ -3,6 +3,7 @@
 use super::all_failed;
 use super::block::Node;
 use super::diag::{Diagnostic, Diags};
+use super::extras;
 use super::keywords::{self, Within};
 use super::lexer::Word;
 use super::script::run_as;
@@ -271,11 +272,15 @@ impl Global {
                     settings.delay_after_boot = time;
                 }
             }
-            "script_user" => self.script_user = run_as(args, diags).or(self.script_user.take()),
+            "script_user" => self.script_user = run_as(args).or(self.script_user.take()),
             "vip_mismatch" => {
                 self.drop_mismatch = mismatch(arg, diags).unwrap_or(self.drop_mismatch);
             }
             "track_handover" => self.handover = handover(arg, diags).unwrap_or(self.handover),
+            "script_unusable" => {
+                let before = settings.unusable_faults;
+                settings.unusable_faults = extras::unusable(arg, diags).unwrap_or(before);
+            }
             "all_failed" => {
                 self.all_failed = all_failed::read(arg, diags).unwrap_or(self.all_failed);
             }

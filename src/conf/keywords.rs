@@ -33,6 +33,8 @@ pub enum Within {
     Auth,
     /// `auth_hmac`.
     Hmac,
+    /// `flap_damping`.
+    Damping,
     /// A list of names, any number on a line.
     Names,
     /// Addresses, one on a line.
@@ -89,7 +91,8 @@ impl Within {
             | W::Instance
             | W::SyncGroup
             | W::Auth
-            | W::Hmac => false,
+            | W::Hmac
+            | W::Damping => false,
         }
     }
 
@@ -108,6 +111,7 @@ impl Within {
             W::SyncGroup => "vrrp_sync_group",
             W::Auth => "authentication",
             W::Hmac => "auth_hmac",
+            W::Damping => "flap_damping",
             W::Names => "a list of names",
             W::Addresses | W::AddressWord => "a list of addresses",
             W::Routes | W::RouteWord => "a list of routes",
@@ -411,6 +415,7 @@ const TABLE: &[Keyword] = &[
     key(W::Global, "journal_keep", 1, 1, Acted),
     key(W::Global, "vip_mismatch", 1, 1, Acted),
     key(W::Global, "track_handover", 1, 1, Acted),
+    key(W::Global, "script_unusable", 1, 1, Acted),
     key(W::Global, "all_failed", 1, 1, Acted),
     // garp_group, track_group.
     key(W::GarpGroup, "garp_interval", 1, 1, AsBlock),
@@ -429,6 +434,9 @@ const TABLE: &[Keyword] = &[
     key(W::Script, "init_fail", 0, 0, Acted),
     // Ours.
     key(W::Script, "check", 1, MANY, Acted),
+    key(W::Script, "window", 2, 2, Acted),
+    key(W::Script, "rise_when_backup", 1, 1, Acted),
+    key(W::Script, "fall_when_master", 1, 1, Acted),
     key(W::Script, "external", 0, 0, Acted),
     key(W::Script, "lease", 1, 1, Acted),
     // track_file, vrrp_track_process, bfd_instance.
@@ -543,6 +551,10 @@ const TABLE: &[Keyword] = &[
     key(W::Instance, "lvs_sync_daemon_interface", 1, 1, Lvs),
     key(W::Instance, "vip_mismatch", 1, 1, Acted),
     key(W::Instance, "track_handover", 1, 1, Acted),
+    block(W::Instance, "flap_damping", 0, W::Damping, Acted),
+    key(W::Damping, "half_life", 1, 1, Acted),
+    key(W::Damping, "suppress", 1, 1, Acted),
+    key(W::Damping, "reuse", 1, 1, Acted),
     key(W::Instance, "all_failed", 1, 1, Acted),
     // authentication, auth_hmac.
     key(W::Auth, "auth_type", 1, 1, Acted),

@@ -20,6 +20,7 @@ pub mod diag;
 mod differences;
 mod expand;
 mod external;
+mod extras;
 #[doc(hidden)]
 pub mod fuzz;
 mod global;
@@ -234,6 +235,9 @@ fn settings(nodes: &[Node], diags: &mut Diags) -> Settings {
     global.settings.net_namespace = links::namespace(nodes, diags);
     let mut links = links::read(nodes, diags);
     let mut trackers = trackers(nodes, diags);
+    if global.settings.unusable_faults {
+        trackers.scripts.stand_in = Some(script::undefined);
+    }
     let mut placed = routers(nodes, &global, &mut trackers, diags);
     let user = global.script_user.as_ref();
     let groups = group::settle(nodes, &mut placed, &mut trackers, user, diags);
@@ -258,7 +262,8 @@ fn settings(nodes: &[Node], diags: &mut Diags) -> Settings {
             .into_iter()
             .map(|check| {
                 let mut settings = check.settings;
-                if settings.command.user.is_none() && settings.external.is_none() {
+                let runs = settings.unusable.is_none() && settings.external.is_none();
+                if settings.command.user.is_none() && runs {
                     settings.command.user.clone_from(&global.script_user);
                 }
                 Arc::new(settings)

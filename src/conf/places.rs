@@ -3,6 +3,7 @@
 use super::block::Node;
 use super::keywords::Within;
 use super::source::Span;
+use crate::model::addr::Cidr;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ struct Block {
 /// The places of every named block, by the keyword and the name it begins with.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Places {
+    /// Addresses in lists at the top level.
+    listed: HashMap<&'static str, HashMap<Cidr, Span>>,
     blocks: HashMap<&'static str, HashMap<Arc<str>, Block>>,
 }
 
@@ -37,6 +40,16 @@ impl Places {
     pub(super) fn of(nodes: &[Node]) -> Self {
         let mut this = Self::default();
         for node in nodes {
+            if let (Some(row), Some(block)) = (node.row, &node.block)
+                && block.within == Within::Addresses
+            {
+                let listed = this.listed.entry(row.name).or_default();
+                for entry in &block.children {
+                    if let Some(cidr) = address(entry.name()) {
+                        listed.entry(cidr).or_insert(entry.line());
+                    }
+                }
+            }
             let (Some(row), Some(name), Some(_)) = (node.row, node.args().first(), &node.block)
             else {
                 continue;
@@ -63,6 +76,11 @@ impl Places {
         Some(self.blocks.get(block)?.get(name)?.name)
     }
 
+    /// Where an address stands in a list at the top level.
+    pub fn listed(&self, list: &str, cidr: Cidr) -> Option<Span> {
+        self.listed.get(list)?.get(&cidr).copied()
+    }
+
     /// Where a keyword stands in a block; the last one of several.
     pub fn keyword(&self, block: &str, name: &str, keyword: &str) -> Option<Span> {
         let block = self.blocks.get(block)?.get(name)?;
@@ -76,6 +94,14 @@ impl Places {
         let block = self.blocks.get(block)?.get(name)?;
         let mut places = block.places.iter();
         places.find(|p| p.keyword == list && p.entry.as_deref() == Some(entry))
+    }
+}
+
+/// An address as an entry gives it, if it does.
+fn address(text: &str) -> Option<Cidr> {
+    match text.split_once('/') {
+        Some((addr, len)) => Cidr::new(addr.parse().ok()?, len.parse().ok()?),
+        None => Some(Cidr::host(text.parse().ok()?)),
     }
 }
 

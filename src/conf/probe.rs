@@ -5,13 +5,13 @@ use super::diag::{Diagnostic, Diags};
 use super::lexer::Word;
 use super::value;
 use crate::model::ids::Family;
-use crate::model::settings::Probe;
+use crate::model::settings::{Place, Probe, Tls};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-const FORMS: &str = "expected tcp ADDRESS:PORT, http://HOST[:PORT][/PATH], unix PATH, file-age PATH TIME, \
-     route default [inet|inet6] [dev INTERFACE], gateway ADDRESS [dev INTERFACE] or systemd UNIT";
+const FORMS: &str = "expected tcp HOST:PORT, http://HOST[:PORT][/PATH], https://HOST[:PORT][/PATH] [insecure], \
+     unix PATH, file-age PATH TIME, route default [inet|inet6] [dev INTERFACE], gateway ADDRESS [dev INTERFACE] or systemd UNIT";
 
 /// Reads the words after `check`; `None` if they mean nothing, and a diagnostic says so.
 pub(super) fn read(words: &[Word], diags: &mut Diags) -> Option<Probe> {
@@ -27,13 +27,10 @@ pub(super) fn read(words: &[Word], diags: &mut Diags) -> Option<Probe> {
         ("route", [default, rest @ ..]) => route(default, rest, diags),
         ("gateway", [addr, rest @ ..]) => gateway(addr, rest, diags),
         ("systemd", [unit]) => systemd(unit, diags),
-        (url, []) if url.starts_with("http://") => http(kind, diags),
-        (url, []) if url.starts_with("https://") => {
-            let what = "https needs TLS, which is not built in; this check is left out";
-            diags.push(Diagnostic::error("https-check", kind.span, what).help(format!(
-                "write script \"/usr/bin/curl -fsS -o /dev/null {url}\" instead, or check the port by check tcp"
-            )));
-            None
+        (url, []) if url.starts_with("http://") => http(kind, None, diags),
+        (url, []) if url.starts_with("https://") => http(kind, Some(Tls::Verified), diags),
+        (url, [word]) if url.starts_with("https://") && &*word.text == "insecure" => {
+            http(kind, Some(Tls::Insecure), diags)
         }
         (other, _) => {
             let what = match other {
@@ -78,18 +75,50 @@ fn wrong<T>(word: &Word, what: String, help: &str, diags: &mut Diags) -> Option<
     None
 }
 
-/// Asking a name server could take longer than the check, so names are not known, but for the one
-/// that means this machine everywhere.
-fn places(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
+/// An address, or a name that is looked up at each run. One name means this machine everywhere.
+fn place(host: &str, port: u16) -> Option<Place> {
     if host.eq_ignore_ascii_case("localhost") {
         let (v4, v6) = (Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into());
-        return Some(vec![SocketAddr::new(v4, port), SocketAddr::new(v6, port)]);
+        let both = vec![SocketAddr::new(v4, port), SocketAddr::new(v6, port)];
+        return Some(Place::Addresses(both));
     }
     let addr = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
         Some(v6) => IpAddr::V6(v6.parse().ok()?),
-        None => IpAddr::V4(host.parse().ok()?),
+        None => match host.parse() {
+            Ok(v4) => IpAddr::V4(v4),
+            Err(_) if is_name(host) => {
+                let host = host.into();
+                return Some(Place::Name { host, port });
+            }
+            Err(_) => return None,
+        },
     };
-    Some(vec![SocketAddr::new(addr, port)])
+    Some(Place::Addresses(vec![SocketAddr::new(addr, port)]))
+}
+
+/// Labels of letters, digits, `-` and `_`; the last has a letter, or it is a mistyped address.
+fn is_name(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let label = |label: &str| {
+        let fit = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        (1..=63).contains(&label.len()) && label.bytes().all(fit) && !label.starts_with('-')
+    };
+    let last = host.rsplit('.').next().unwrap_or_default();
+    host.len() <= 253
+        && host.split('.').all(label)
+        && last.contains(|c: char| c.is_ascii_alphabetic())
+}
+
+/// Says what it means that a name stands there.
+fn note_name(place: &Place, word: &Word, diags: &mut Diags) {
+    let Place::Name { host, .. } = place else {
+        return;
+    };
+    let what = format!("{host} is looked up at each run, and a run without an answer has failed");
+    diags.push(
+        Diagnostic::note("check-by-name", word.span, what)
+            .help("write the address if the check is not to depend on name servers"),
+    );
 }
 
 fn split(authority: &str) -> (&str, Option<&str>) {
@@ -105,24 +134,21 @@ fn port(text: &str) -> Option<u16> {
     text.parse().ok().filter(|port| digits && *port > 0)
 }
 
-const PLACE: &str = "expected an address and a port, such as 127.0.0.1:80, [::1]:80 or localhost:80; names are not \
-     looked up";
+const PLACE: &str =
+    "expected an address or a name and a port, such as 127.0.0.1:80, [::1]:80 or localhost:80";
 
 fn tcp(at: &Word, diags: &mut Diags) -> Option<Probe> {
     let (host, number) = split(&at.text);
-    match number.and_then(port).and_then(|port| places(host, port)) {
-        Some(to) => Some(Probe::Tcp { to }),
-        None => wrong(
-            at,
-            format!("`{}` is no address with a port", at.text),
-            PLACE,
-            diags,
-        ),
-    }
+    let Some(to) = number.and_then(port).and_then(|port| place(host, port)) else {
+        let what = format!("`{}` is no address or name with a port", at.text);
+        return wrong(at, what, PLACE, diags);
+    };
+    note_name(&to, at, diags);
+    Some(Probe::Tcp { to })
 }
 
-fn http(url: &Word, diags: &mut Diags) -> Option<Probe> {
-    let rest = url.text.strip_prefix("http://")?;
+fn http(url: &Word, tls: Option<Tls>, diags: &mut Diags) -> Option<Probe> {
+    let (_, rest) = url.text.split_once("://")?;
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     // What would end the request line, or belongs to the browser alone.
@@ -132,11 +158,12 @@ fn http(url: &Word, diags: &mut Diags) -> Option<Probe> {
         return wrong(url, what, "write it as % and two hexadecimal digits", diags);
     }
     let (host, number) = split(authority);
-    let number = number.map_or(Some(80), port);
-    let Some(to) = number.and_then(|port| places(host, port)) else {
-        let what = format!("`{authority}` is no address, with or without a port");
+    let number = number.map_or(Some(if tls.is_some() { 443 } else { 80 }), port);
+    let Some(to) = number.and_then(|port| place(host, port)) else {
+        let what = format!("`{authority}` is no address or name, with or without a port");
         return wrong(url, what, PLACE, diags);
     };
+    note_name(&to, url, diags);
     Some(Probe::Http {
         to,
         host: authority.into(),
@@ -144,6 +171,7 @@ fn http(url: &Word, diags: &mut Diags) -> Option<Probe> {
             Some(_) => path.into(),
             None => format!("/{path}").into(),
         },
+        tls,
     })
 }
 
@@ -305,7 +333,7 @@ mod tests {
     #[test]
     fn each_form_is_read() {
         let tcp = |to: &[&str]| Probe::Tcp {
-            to: to.iter().map(|to| at(to)).collect(),
+            to: Place::Addresses(to.iter().map(|to| at(to)).collect()),
         };
         assert_eq!(good("tcp 127.0.0.1:80"), tcp(&["127.0.0.1:80"]));
         assert_eq!(good("tcp [::1]:80"), tcp(&["[::1]:80"]));
@@ -352,8 +380,17 @@ mod tests {
     #[test]
     fn urls_are_taken_apart() {
         let parts = |line: &str| match good(line) {
-            Probe::Http { to, host, path } => (to[0], host.to_string(), path.to_string()),
+            Probe::Http {
+                to: Place::Addresses(to),
+                host,
+                path,
+                tls,
+            } => {
+                assert_eq!(tls.is_some(), line.starts_with("https"), "{line}");
+                (to[0], host.to_string(), path.to_string())
+            }
             other @ (Probe::Tcp { .. }
+            | Probe::Http { .. }
             | Probe::Unix { .. }
             | Probe::Systemd { .. }
             | Probe::FileAge { .. }
@@ -371,6 +408,43 @@ mod tests {
             of("127.0.0.1:80", "localhost", "/?x")
         );
         assert_eq!(parts("http://[::1]/"), of("[::1]:80", "[::1]", "/"));
+        assert_eq!(
+            parts("https://10.0.0.1/x insecure"),
+            of("10.0.0.1:443", "10.0.0.1", "/x")
+        );
+    }
+
+    #[test]
+    fn names_are_looked_up_later_and_a_note_says_so() {
+        let name = |host: &str, port| Place::Name {
+            host: host.into(),
+            port,
+        };
+        let named = |line: &str| {
+            let (probe, codes) = probe(line);
+            assert_eq!(codes, ["check-by-name"], "{line}");
+            probe.unwrap_or_else(|| panic!("{line} is a probe"))
+        };
+        assert_eq!(
+            named("tcp db.example:5432"),
+            Probe::Tcp {
+                to: name("db.example", 5432)
+            }
+        );
+        for (line, tls) in [
+            ("https://www.example.org/", Tls::Verified),
+            ("https://www.example.org insecure", Tls::Insecure),
+        ] {
+            assert_eq!(
+                named(line),
+                Probe::Http {
+                    to: name("www.example.org", 443),
+                    host: "www.example.org".into(),
+                    path: "/".into(),
+                    tls: Some(tls),
+                }
+            );
+        }
     }
 
     #[test]
@@ -380,11 +454,19 @@ mod tests {
             "tcp 127.0.0.1:0",
             "tcp 127.0.0.1:+80",
             "tcp ::1:80",
-            "tcp example.org:80",
+            "tcp example.org",
+            "tcp 10.0.0.256:80",
+            "tcp 10.0.0:80",
+            "tcp -x.org:80",
+            "tcp a..org:80",
+            "tcp a_b/c:80",
             "tcp 1.2.3.4:80 x",
             "tcp",
             "udp 1.2.3.4:80",
-            "http://example.org/",
+            "http://example.org:0/",
+            "http://10.0.0.1/ insecure",
+            "https://10.0.0.1/ secure",
+            "https://",
             "http://10.0.0.1:99999/",
             "\"http://10.0.0.1/a b\"",
             "unix run/x",
@@ -402,7 +484,6 @@ mod tests {
         ] {
             assert_eq!(probe(line), (None, vec!["bad-check"]), "{line}");
         }
-        assert_eq!(probe("https://10.0.0.1/"), (None, vec!["https-check"]));
         assert_eq!(probe("gateway host"), (None, vec!["bad-address"]));
     }
 

@@ -4,6 +4,7 @@ use super::address;
 use super::all_failed;
 use super::block::Node;
 use super::diag::{Diagnostic, Diags};
+use super::extras;
 use super::global::{self, GROUP4, GROUP6, Garp, other_group};
 use super::keywords::Within;
 use super::lexer::Word;
@@ -13,7 +14,7 @@ use super::track::Lists;
 use super::value::{self, Junk};
 use crate::model::ids::{Version, Vrid};
 use crate::model::priority::Priority;
-use crate::model::settings::{AllFailed, Handover, NotifySettings};
+use crate::model::settings::{AllFailed, DampingSettings, Handover, NotifySettings};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,6 +73,8 @@ pub(super) struct Draft {
     pub(super) lists: Lists,
     /// `track_handover`.
     pub(super) handover: Option<At<Handover>>,
+    /// `flap_damping`.
+    pub(super) damping: Option<DampingSettings>,
     /// `all_failed`.
     pub(super) all_failed: Option<At<AllFailed>>,
     /// `nopreempt`.
@@ -159,6 +162,7 @@ impl Draft {
                 }
             }
             "authentication" => self.auth = Some((auth(node, diags), node.span())),
+            "flap_damping" => self.damping = Some(extras::damping(node, diags)),
             _ => {
                 self.lists.read(node, diags);
             }

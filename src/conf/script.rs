@@ -3,12 +3,13 @@
 use super::block::Node;
 use super::diag::{Diagnostic, Diags};
 use super::external;
+use super::extras;
 use super::lexer::Word;
 use super::probe;
 use super::source::is_stand_in;
 use super::value::{self, Junk};
 use crate::model::priority::Weight;
-use crate::model::settings::{CheckSettings, Command, RunAs};
+use crate::model::settings::{CheckSettings, Command, RunAs, Thresholds};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub(super) fn command(node: &Node, diags: &mut Diags) -> Option<Command> {
     }
     Some(Command {
         argv,
-        user: run_as(user, diags),
+        user: run_as(user),
     })
 }
 
@@ -63,27 +64,13 @@ fn user_like(word: &str) -> bool {
         && chars.all(|c| good(c) || c == '$')
 }
 
-/// `USER [[:]GROUP]`. Programs are in no group but this one; a colon asks for the user's others.
-pub(super) fn run_as(words: &[Word], diags: &mut Diags) -> Option<RunAs> {
+/// `USER [[:]GROUP]`. A colon asks for the user's other groups and stays with the group.
+pub(super) fn run_as(words: &[Word]) -> Option<RunAs> {
     let user = words.first().filter(|w| !w.text.is_empty())?;
-    let colon = words.get(1).filter(|w| w.text.starts_with(':'));
-    if let Some(word) = colon {
-        diags.push(Diagnostic::note(
-            "not-acted-on",
-            word.span,
-            format!(
-                "programs are in one group only; the others of {} are not set",
-                user.text
-            ),
-        ));
-    }
-    let group = words
-        .get(1)
-        .map(|w| w.text.strip_prefix(':').unwrap_or(&w.text))
-        .filter(|g| !g.is_empty());
+    let group = words.get(1).filter(|w| !w.text.is_empty());
     Some(RunAs {
         user: user.text.clone().into(),
-        group: group.map(Arc::from),
+        group: group.map(|w| w.text.clone().into()),
     })
 }
 
@@ -212,6 +199,7 @@ pub(super) fn check(node: &Node, diags: &mut Diags) -> Option<Check> {
     let (mut weight, mut reverse) = (Weight::FAULT, false);
     let (mut rise, mut fall) = (1, 1);
     let mut init_fail = false;
+    let mut thresholds = extras::Given::default();
     for child in node.children() {
         let Some((word, args)) = child.words.split_first() else {
             continue;
@@ -220,7 +208,7 @@ pub(super) fn check(node: &Node, diags: &mut Diags) -> Option<Check> {
         match (&*word.text, first) {
             ("script", Some(line)) => command = script_line(line, args, diags),
             ("check", Some(_)) => probe = probe::read(args, diags),
-            ("user", Some(_)) => user = run_as(args, diags),
+            ("user", Some(_)) => user = run_as(args),
             ("interval", Some(arg)) => {
                 if let Some(time) = positive(word, arg, diags) {
                     interval = time;
@@ -234,9 +222,10 @@ pub(super) fn check(node: &Node, diags: &mut Diags) -> Option<Check> {
             ("rise", Some(arg)) => rise = times(word, arg, diags).unwrap_or(rise),
             ("fall", Some(arg)) => fall = times(word, arg, diags).unwrap_or(fall),
             ("init_fail", _) => init_fail = true,
-            _ => {}
+            _ => thresholds.read(word, args, diags),
         }
     }
+    let thresholds = thresholds.settle(node, diags);
     let external = external::read(node, diags);
     if external.is_some() {
         command = Some(vec!["external".into()]);
@@ -273,9 +262,35 @@ pub(super) fn check(node: &Node, diags: &mut Diags) -> Option<Check> {
             rise,
             fall,
             init_fail,
+            thresholds,
             unusable: None,
         },
     })
+}
+
+/// Stands in for a script that is tracked and not defined, so that it can count as failing.
+pub(super) fn undefined(name: &Arc<str>) -> Check {
+    let second = Duration::from_secs(1);
+    Check {
+        settings: CheckSettings {
+            name: name.clone(),
+            command: Command {
+                argv: Vec::new(),
+                user: None,
+            },
+            probe: None,
+            interval: second,
+            timeout: second,
+            weight: Weight::FAULT,
+            reverse: false,
+            rise: 1,
+            fall: 1,
+            init_fail: false,
+            thresholds: Thresholds::default(),
+            external: None,
+            unusable: Some(format!("no usable vrrp_script {name} is defined; define it").into()),
+        },
+    }
 }
 
 /// The command of a `vrrp_script`. keepalived reads its first word alone; the rest is meant too.
@@ -310,7 +325,7 @@ fn positive(keyword: &Word, arg: &Word, diags: &mut Diags) -> Option<Duration> {
     Some(time)
 }
 
-fn times(keyword: &Word, arg: &Word, diags: &mut Diags) -> Option<u32> {
+pub(super) fn times(keyword: &Word, arg: &Word, diags: &mut Diags) -> Option<u32> {
     let n = value::integer(keyword, arg, 1..=i64::from(i32::MAX), Junk::Cut, diags)?;
     u32::try_from(n).ok()
 }

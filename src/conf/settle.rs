@@ -68,6 +68,7 @@ pub(super) fn settle(
         track_processes: tracked.processes,
         track_sessions: tracked.sessions,
         handover,
+        damping: draft.damping,
         all_failed,
         name: draft.name,
         interface: interface?,

@@ -233,6 +233,9 @@ pub(super) struct Definitions<T> {
     used: HashSet<Arc<str>>,
     /// Defined, but not usable.
     broken: HashSet<Arc<str>>,
+    stood_in: HashSet<Arc<str>>,
+    /// Stands in for what is not defined, if that is to count all the same.
+    pub(super) stand_in: Option<fn(&Arc<str>) -> T>,
 }
 
 /// Where a definition is.
@@ -252,6 +255,8 @@ impl<T> Definitions<T> {
             list: Vec::new(),
             used: HashSet::new(),
             broken: HashSet::new(),
+            stood_in: HashSet::new(),
+            stand_in: None,
         }
     }
 
@@ -295,6 +300,16 @@ impl<T> Definitions<T> {
         for entry in entries {
             let Some(at) = self.by_name.get(&entry.name).copied() else {
                 diags.push(self.undefined(entry));
+                if let Some(stand_in) = self.stand_in
+                    && !seen.contains_key(&*entry.name)
+                {
+                    seen.insert(&*entry.name, entry.span);
+                    let what = stand_in(&entry.name);
+                    tracks.push(make(entry, &what));
+                    if self.stood_in.insert(entry.name.clone()) {
+                        self.list.push(what);
+                    }
+                }
                 continue;
             };
             if twice(&mut seen, entry, diags) {
@@ -325,11 +340,15 @@ impl<T> Definitions<T> {
     fn undefined(&self, entry: &Entry) -> Diagnostic {
         let (kind, code) = (self.kind.definition(), self.kind.undefined());
         let name = &entry.name;
+        let comes = match self.stand_in {
+            None => "it is not tracked",
+            Some(_) => "it counts as failing (script_unusable fault)",
+        };
         if self.broken.contains(name) {
-            let what = format!("{kind} {name} is not usable; it is not tracked");
+            let what = format!("{kind} {name} is not usable; {comes}");
             return Diagnostic::error(code, entry.span, what).help("mend its definition");
         }
-        let what = format!("no {kind} {name} is defined; it is not tracked");
+        let what = format!("no {kind} {name} is defined; {comes}");
         let d = Diagnostic::error(code, entry.span, what);
         let near = self
             .by_name

@@ -4,7 +4,7 @@ use crate::core::plan::Plan;
 use crate::model::addr::VirtualAddress;
 use crate::model::feed::Fed;
 use crate::model::ids::{ActionId, CheckId, Family, LinkId, RunId};
-use crate::model::notice::{Notice, Notification};
+use crate::model::notice::{Notice, Notification, Phase, Told};
 use crate::model::order::Outcome;
 use crate::model::settings::CheckSettings;
 use std::net::IpAddr;
@@ -173,6 +173,28 @@ impl Actions {
     /// Whether nothing is to be done.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// Notifications from `from` on in the order of keepalived's start: instances that begin in
+    /// FAULT, groups, the other instances.
+    pub(super) fn order_start(&mut self, from: usize) {
+        let rank = |action: &Action| {
+            let Action::Notify(told) = action else {
+                return 2;
+            };
+            match (&told.group, told.to) {
+                (Some(_), _) => 1,
+                (None, to) => 2 * u8::from(to != Told::State(Phase::Fault)),
+            }
+        };
+        let is_told = |action: &Action| matches!(action, Action::Notify(_));
+        let from = from.min(self.list.len());
+        let places: Vec<bool> = self.list.iter().skip(from).map(is_told).collect();
+        let (mut told, rest): (Vec<_>, Vec<_>) = self.list.drain(from..).partition(is_told);
+        told.sort_by_key(rank);
+        let (mut told, mut rest) = (told.into_iter(), rest.into_iter());
+        let next = |is_told: bool| if is_told { told.next() } else { rest.next() };
+        self.list.extend(places.into_iter().filter_map(next));
     }
 
     /// Empties it and keeps the room.

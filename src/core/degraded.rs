@@ -25,6 +25,7 @@ pub(super) fn lowest() -> Priority {
 const fn tracker_of(why: &Why) -> Option<&Arc<str>> {
     match why {
         Why::CheckFailed { check: name, .. }
+        | Why::CheckUnusable { check: name, .. }
         | Why::FileFault { file: name, .. }
         | Why::ProcessFault { process: name } => Some(name),
         Why::Startup
@@ -44,6 +45,7 @@ const fn tracker_of(why: &Why) -> Option<&Arc<str>> {
         | Why::LinkUp { .. }
         | Why::GroupMember { .. }
         | Why::GaveWay { .. }
+        | Why::FlapDamping
         | Why::Drained
         | Why::Operator
         | Why::Cleared

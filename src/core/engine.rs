@@ -13,8 +13,8 @@ use crate::core::timers::{Slot, Timers};
 use crate::core::tracker::{Edge, Tracker};
 use crate::model::addr::Cidr;
 use crate::model::ids::{ActionId, CheckId, Family, LinkId, RouterId, RunId, Vrid};
-use crate::model::notice::{Notice, Phase, What, Why};
-use crate::model::order::{Outcome, StopKind};
+use crate::model::notice::{Mover, Notice, Phase, What, Why};
+use crate::model::order::{Order, Outcome, StopKind};
 use crate::model::seen::{AddressSeen, LinkSeen, TrackedSeen, Verdict};
 use crate::model::settings::Settings;
 use crate::model::time::Instant;
@@ -65,8 +65,8 @@ pub struct Engine {
     runs: u64,
     dirty: Vec<RouterId>,
     due: Vec<Slot>,
-    /// The check whose edge is being settled.
-    edge_of: Option<Arc<str>>,
+    /// The tracked thing whose move is being settled.
+    edge_of: Option<Mover>,
     pub(super) begun: bool,
     /// `vrrp_startup_delay` holds everybody until then.
     opens_at: Option<Instant>,
@@ -79,6 +79,8 @@ pub struct Engine {
     pub(super) file_values: HashMap<Arc<str>, i32>,
     /// Whether tracked processes have their quorum, by name.
     pub(super) process_quorums: HashMap<Arc<str>, bool>,
+    /// Orders for instances that the next plan creates.
+    pub(super) waiting: Vec<Order>,
     /// What other programs reported of external trackers.
     pub(super) reports: Reports,
     pub(super) statics: Statics,
@@ -119,6 +121,7 @@ impl Engine {
             groups: Vec::new(),
             file_values: HashMap::new(),
             process_quorums: HashMap::new(),
+            waiting: Vec::new(),
             reports: Reports::default(),
             statics: Statics::default(),
         };
@@ -173,7 +176,7 @@ impl Engine {
             Input::Tracked(seen) => self.see_tracked(now, seen),
             Input::Feed(feed) => self.feed(now, &feed, out),
             Input::Order(order) => {
-                if self.begun {
+                if self.begun || (order.what.is_resumed() && !self.stopping) {
                     self.order(now, &order, out);
                 } else {
                     let why = "the daemon is starting or stopping".to_owned();
@@ -304,9 +307,11 @@ impl Engine {
             match slot {
                 Slot::Router(id) => self.tick_router(now, RouterId(id), out),
                 Slot::Tracker(id) => {
+                    let active = self.is_served_with(CheckId(id));
                     let Some(Some(tracker)) = self.trackers.get_mut(id as usize) else {
                         continue;
                     };
+                    tracker.set_role(active);
                     let edge = tracker.on_tick(now, &mut self.runs, out);
                     self.timers.set(slot, tracker.deadline());
                     self.mark_edge(CheckId(id), edge);
@@ -339,9 +344,10 @@ impl Engine {
                 others: None,
                 out,
             };
-            let term = (router.term, router.forced_out);
+            let term = (router.term, router.forced_out, router.damping.is_held());
             let wants = router.on_tick(now, &mut cx);
-            if matches!(router.state, State::Fault) || (router.term, router.forced_out) != term {
+            let after = (router.term, router.forced_out, router.damping.is_held());
+            if matches!(router.state, State::Fault) || after != term {
                 self.dirty.push(id);
             }
             self.timers.set(Slot::Router(id.0), router.deadline());
@@ -365,6 +371,10 @@ impl Engine {
         for name in names.into_iter().flatten() {
             self.links_moved = true;
             self.mark_interface(&name);
+            self.edge_of = Some(Mover {
+                kind: "interface",
+                name,
+            });
         }
         if old_mac.is_some() && new_mac.is_some() && old_mac != new_mac {
             for router in self.routers.iter_mut().flatten() {
@@ -441,9 +451,11 @@ impl Engine {
         stderr: &Arc<str>,
         out: &mut Actions,
     ) {
+        let active = self.is_served_with(check);
         let Some(Some(tracker)) = self.trackers.get_mut(check.0 as usize) else {
             return;
         };
+        tracker.set_role(active);
         let edge = tracker.on_done(now, run, verdict, stderr, out);
         self.timers.set(Slot::Tracker(check.0), tracker.deadline());
         self.mark_edge(check, edge);
@@ -577,12 +589,12 @@ impl Engine {
     }
 
     /// The tracked thing whose move is being settled.
-    pub(super) fn moved_by(&self) -> Option<Arc<str>> {
+    pub(super) fn moved_by(&self) -> Option<Mover> {
         self.edge_of.clone()
     }
 
     pub(super) fn see_tracked(&mut self, now: Instant, seen: TrackedSeen) {
-        let name = match seen {
+        let (kind, name) = match seen {
             TrackedSeen::Link { interface, up } => {
                 if self.links.beat(now, &interface, up) {
                     self.mark_interface(&interface);
@@ -593,13 +605,13 @@ impl Engine {
                 if self.file_values.insert(name.clone(), value) == Some(value) {
                     return;
                 }
-                name
+                ("file", name)
             }
             TrackedSeen::Process { name, up } => {
                 if self.process_quorums.insert(name.clone(), up) == Some(up) {
                     return;
                 }
-                name
+                ("process", name)
             }
         };
         let tracks = |r: &&Router| {
@@ -612,7 +624,7 @@ impl Engine {
         };
         let users = self.routers.iter().flatten().filter(tracks).map(|r| r.id);
         self.dirty.extend(users);
-        self.edge_of = Some(name);
+        self.edge_of = Some(Mover { kind, name });
     }
 
     pub(super) fn mark(&mut self, id: RouterId) {
@@ -638,7 +650,10 @@ impl Engine {
             return;
         }
         if let Some(Some(tracker)) = self.trackers.get(check.0 as usize) {
-            self.edge_of = Some(tracker.settings().name.clone());
+            self.edge_of = Some(Mover {
+                kind: "script",
+                name: tracker.settings().name.clone(),
+            });
         }
         if let Some(ids) = self.users.get(&check) {
             self.dirty.extend(ids.iter().rev());
@@ -649,35 +664,24 @@ impl Engine {
     fn settle(&mut self, now: Instant, out: &mut Actions) {
         if !self.begun {
             self.dirty.clear();
+            self.edge_of = None;
             return;
         }
         if self.links_moved {
             self.links_moved = false;
             self.open_sockets(out);
         }
+        if !self.groups.is_empty() {
+            let marked = std::mem::take(&mut self.dirty);
+            self.dirty = self.members_first(marked);
+        }
+        let before = out.iter().len();
         while let Some(id) = self.dirty.pop() {
-            let Some(Some(router)) = self.routers.get(id.0 as usize) else {
+            let Some(router) = self.router(id) else {
                 continue;
             };
             let mut facts = self.facts(router);
-            let own = (
-                !facts.faults.is_empty(),
-                facts.held,
-                facts.degraded.is_some(),
-            );
-            let grouped = router.group.is_some();
-            if grouped {
-                let before = (router.own_fault, router.own_held, router.own_degraded);
-                let moved = before != own;
-                if let Some(Some(router)) = self.routers.get_mut(id.0 as usize) {
-                    (router.own_fault, router.own_held, router.own_degraded) = own;
-                }
-                if moved {
-                    let siblings = self.siblings(id);
-                    self.dirty.extend(siblings.into_iter().rev());
-                }
-                self.fold_group(id, &mut facts);
-            }
+            self.fold_group(id, &mut facts);
             let Some(Some(router)) = self.routers.get_mut(id.0 as usize) else {
                 continue;
             };
@@ -694,7 +698,11 @@ impl Engine {
         }
         self.edge_of = None;
         if !self.groups.is_empty() {
+            let starting = self.groups.iter().any(|g| g.phase == Phase::Init);
             self.tell_groups(out);
+            if starting {
+                out.order_start(before);
+            }
         }
     }
 
@@ -762,6 +770,9 @@ impl Engine {
     /// Performs a plan while running.
     fn reload(&mut self, now: Instant, plan: Plan, out: &mut Actions) {
         self.apply(now, plan, out);
+        for order in std::mem::take(&mut self.waiting) {
+            self.order(now, &order, out);
+        }
         self.links_moved = true;
     }
 }

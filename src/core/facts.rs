@@ -2,10 +2,10 @@
 
 use crate::core::engine::Engine;
 use crate::core::fold::{Pull, Standing, effective, pull, pull_of, pull_of_value};
-use crate::core::router::{Router, Term};
+use crate::core::router::{Router, State, Term};
 use crate::core::tracker::Tracker;
 use crate::model::ids::{CheckId, LinkId};
-use crate::model::notice::Why;
+use crate::model::notice::{Mover, Why};
 use crate::model::priority::Priority;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ pub(super) struct Facts {
     pub(super) standing: Standing,
     /// The effective priority if falls that are not confirmed had not happened.
     pub(super) confirmed: Priority,
-    /// The check that moved the standing.
-    pub(super) by: Option<Arc<str>>,
+    /// What moved the standing.
+    pub(super) by: Option<Mover>,
     /// An owner may claim at once.
     pub(super) may_claim: bool,
 }
@@ -89,6 +89,12 @@ impl Engine {
         let tracked = self.tracked(router, &mut faults);
         faults.extend(router.lost.as_ref().map(|(_, why)| why.clone()));
         let (mut standing, mut confirmed) = (tracked.standing, tracked.confirmed);
+        router
+            .damping
+            .limit(s.priority, &mut standing, &mut confirmed);
+        if faults.is_empty() {
+            faults.extend(router.damping.obstacle());
+        }
         match router.term {
             None => {}
             Some(Term::Drained) if s.priority.is_owner() || router.forced_out => {
@@ -134,6 +140,15 @@ impl Engine {
         let mut pending = false;
         for track in &s.tracks {
             let Some((id, tracker)) = self.tracker_named(&track.check) else {
+                if let Some(reason) = self.failing_unusable(&track.check) {
+                    let is = pull(track.weight, track.reverse, Some(false));
+                    if is == Pull::Fault {
+                        let check = track.check.clone();
+                        faults.push(Why::CheckUnusable { check, reason });
+                    }
+                    now.push(is);
+                    sure.push(is);
+                }
                 continue;
             };
             let up = tracker.health().up();
@@ -204,6 +219,27 @@ impl Engine {
             confirmed: effective(s.priority, sure.into_iter()).priority,
             pending,
         }
+    }
+
+    /// Why a script cannot be used, if that counts as failing (`script_unusable fault`).
+    pub(super) fn failing_unusable(&self, name: &str) -> Option<Arc<str>> {
+        let id = *self.by_name.get(name)?;
+        let tracker = self.trackers.get(id.0 as usize)?.as_ref()?;
+        let counts = self.settings.global.unusable_faults;
+        tracker.settings().unusable.clone().filter(|_| counts)
+    }
+
+    /// Whether a router that tracks this script is Active; not asked where no threshold depends on it.
+    pub(super) fn is_served_with(&self, check: CheckId) -> bool {
+        let tracker = self.trackers.get(check.0 as usize).and_then(Option::as_ref);
+        if !tracker.is_some_and(|t| t.settings().thresholds.by_role()) {
+            return false;
+        }
+        let users = self.users.get(&check).map_or(&[][..], Vec::as_slice);
+        users.iter().any(|id| {
+            self.router(*id)
+                .is_some_and(|r| matches!(r.state, State::Active(_)))
+        })
     }
 
     /// A script that is tracked at all, by name.

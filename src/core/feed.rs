@@ -2,7 +2,7 @@
 
 use crate::core::action::{Action, Actions};
 use crate::core::engine::Engine;
-use crate::core::tracker::{Edge, Health, NOBODY_YET, SLEPT, Tracker};
+use crate::core::tracker::{Edge, NOBODY_YET, SLEPT, Tracker};
 use crate::model::feed::{Fed, Feed, Reading, Resumed};
 use crate::model::notice::{Notice, What};
 use crate::model::seen::{TrackedSeen, Verdict};
@@ -81,15 +81,17 @@ impl Engine {
         match feed.reading {
             Reading::Up | Reading::Down => {
                 let found = script(&self.settings, name).and(self.by_name.get(name).copied());
+                let active = found.is_some_and(|id| self.is_served_with(id));
                 let tracker = found.and_then(|id| self.trackers.get_mut(id.0 as usize));
                 let (Some(id), Some(Some(tracker))) = (found, tracker) else {
                     return refused(format!("no vrrp_script {name} is external"));
                 };
+                tracker.set_role(active);
                 let edge = match feed.resumed {
                     Some(before) => tracker.resume(now, feed.reading, before),
                     None => tracker.report(now, feed.reading, out),
                 };
-                (up, counter) = (tracker.health().up(), tracker.counter());
+                (up, counter) = (tracker.health().up(), tracker.counter_in(active));
                 self.mark_edge(id, edge);
             }
             Reading::Number(value) => {
@@ -230,7 +232,7 @@ impl Engine {
             let settings = tracker.settings();
             let mut view = of(&settings.name, "script", settings.external.as_ref()?);
             view.used = tracker.is_used();
-            view.counter = tracker.counter();
+            view.counter = tracker.counter_in(self.is_served_with(*id));
             view.state = match tracker.health().up() {
                 None => "pending",
                 Some(true) => "up",
@@ -274,7 +276,7 @@ impl Tracker {
 
     /// Takes up what was known before a restart: that is no new result.
     fn resume(&mut self, now: Instant, reading: Reading, before: Resumed) -> Option<Edge> {
-        let was = self.health.up();
+        let was = self.health().up();
         let up = !before.over && before.up.unwrap_or(reading == Reading::Up);
         let verdict = if before.over {
             Verdict::LeaseOver
@@ -282,11 +284,7 @@ impl Tracker {
             let up = reading == Reading::Up;
             Verdict::Reported { up }
         };
-        self.health = if up {
-            Health::Up { failures: 0 }
-        } else {
-            Health::Down { successes: 0 }
-        };
+        self.results.take_up(up);
         self.felled = (!up).then_some(verdict);
         self.last = Some((verdict, now));
         (was != Some(up)).then_some(if up { Edge::Rose } else { Edge::Fell })
@@ -294,12 +292,7 @@ impl Tracker {
 
     /// Its lease ran out: down at once. `fall` counts reports, and none came.
     fn forget(&mut self, now: Instant, out: &mut Actions) -> Option<Edge> {
-        if let Health::Up { .. } = self.health {
-            let fall = self.settings.fall;
-            self.health = Health::Up {
-                failures: fall.saturating_sub(1),
-            };
-        }
+        self.results.exhaust(&self.settings);
         self.record(now, Verdict::LeaseOver, &Arc::from(""), out)
     }
 }

@@ -8,6 +8,7 @@ use crate::model::ids::RouterId;
 use crate::model::notice::{Notice, Notification, Phase, Told, What, Why};
 use crate::model::settings::GroupSettings;
 use crate::model::time::Instant;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// One sync group.
@@ -66,6 +67,41 @@ impl Engine {
         } else if let (Some(why), None) = (ill, &facts.degraded) {
             facts.degrade(why);
         }
+    }
+
+    /// Finds out of every marked member whether it is well by itself before any of them is looked at,
+    /// so that none starts and falls in one turn. Its group follows where that changed.
+    pub(super) fn members_first(&mut self, marked: Vec<RouterId>) -> Vec<RouterId> {
+        let mut seen = HashSet::new();
+        let mut order = Vec::with_capacity(marked.len());
+        for id in marked.into_iter().rev() {
+            let Some(router) = self.router(id) else {
+                continue;
+            };
+            if router.group.is_none() {
+                order.push(id);
+                continue;
+            }
+            let facts = self.facts(router);
+            let own = (
+                !facts.faults.is_empty(),
+                facts.held,
+                facts.degraded.is_some(),
+            );
+            let moved = (router.own_fault, router.own_held, router.own_degraded) != own;
+            if let Some(Some(router)) = self.routers.get_mut(id.0 as usize) {
+                (router.own_fault, router.own_held, router.own_degraded) = own;
+            }
+            if seen.insert(id) {
+                order.push(id);
+            }
+            if moved {
+                let siblings = self.siblings(id).into_iter();
+                order.extend(siblings.filter(|sibling| seen.insert(*sibling)));
+            }
+        }
+        order.reverse();
+        order
     }
 
     /// A member's down timer ran out: the group moves when every member wants to serve.

@@ -6,7 +6,7 @@
 //! again with the second advert. The second advert is repeated, so that a lost or overtaken packet
 //! does not make a backup take over that should stay.
 
-use crate::core::election::skew_time;
+use crate::core::election::{Rank, rank, skew_time};
 use crate::core::router::{Cx, Router, State};
 use crate::model::notice::What;
 use crate::model::priority::{Claim, Priority};
@@ -46,6 +46,15 @@ impl Pending {
     }
 }
 
+/// Our priority fell while we served.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fall {
+    at: Instant,
+    from: Priority,
+    /// Whose advert crossed it.
+    crossed: Option<IpAddr>,
+}
+
 impl Router {
     /// The priority moved while Active: hand over, or say at once what a pending release waits for.
     pub(super) fn moved_in_active(
@@ -62,9 +71,18 @@ impl Router {
             Handover::Always => fell_for_sure || new < old,
         };
         let pending = self.pending_release(now);
-        let State::Active(a) = &self.state else {
+        let crossing = self.crossing();
+        let State::Active(a) = &mut self.state else {
             return;
         };
+        if new < old {
+            let recent = a.fell.filter(|fall| now.since(fall.at) < crossing);
+            a.fell = Some(Fall {
+                at: now,
+                from: recent.map_or(old, |fall| fall.from.max(old)),
+                crossed: None,
+            });
+        }
         if a.leaving.is_some() {
             return;
         }
@@ -75,6 +93,31 @@ impl Router {
         } else if fell && self.may_hand_over(new) {
             self.hand_over(now, cx);
         }
+    }
+
+    /// Nobody takes over sooner than this after a fall, and on account of it.
+    fn crossing(&self) -> Duration {
+        let s = &self.settings;
+        skew_time(s.version, Priority::contender(254), s.adver)
+    }
+
+    /// Whether an advert that beats our priority crossed its fall: its sender is about to yield to
+    /// what we said before, and if we yielded too, nobody would serve. One that speaks again serves.
+    pub(super) fn crosses(
+        &mut self,
+        now: Instant,
+        theirs: (Priority, IpAddr),
+        source: IpAddr,
+    ) -> bool {
+        let window = self.crossing();
+        let State::Active(a) = &mut self.state else {
+            return false;
+        };
+        let Some(fall) = &mut a.fell else {
+            return false;
+        };
+        let again = fall.crossed.replace(theirs.1) == Some(theirs.1);
+        !again && now.since(fall.at) < window && rank(theirs, (fall.from, source)) == Rank::Below
     }
 
     fn may_hand_over(&self, new: Priority) -> bool {
@@ -93,7 +136,7 @@ impl Router {
     fn hand_over(&mut self, now: Instant, cx: &mut Cx<'_>) {
         let s = &self.settings;
         let (version, adver, new) = (s.version, s.adver, self.standing.priority);
-        let shortest = skew_time(version, Priority::contender(254), adver);
+        let shortest = self.crossing();
         let own = skew_time(version, new, adver);
         let mut repeats = [
             now + shortest / 4,

@@ -19,7 +19,8 @@ impl Router {
         cx: &mut Cx<'_>,
     ) {
         match &self.state {
-            State::Init | State::Fault => {}
+            State::Init => {}
+            State::Fault => self.hear_in_fault(now, advert),
             State::Backup(_) => self.hear_in_backup(now, advert, from),
             State::Active(_) => self.hear_in_active(now, advert, from, cx),
         }
@@ -67,6 +68,24 @@ impl Router {
         self.wants = None;
     }
 
+    /// Our priority fell: the advert that we discarded as lower counts if it is lower no longer.
+    pub(super) fn heed_lower(&mut self, now: Instant) {
+        let (ours, version) = (self.standing.priority, self.settings.version);
+        let State::Backup(b) = &mut self.state else {
+            return;
+        };
+        let Some((from, theirs, at)) = b.lower.filter(|(_, theirs, _)| *theirs >= ours) else {
+            return;
+        };
+        let full = active_down_interval(version, ours, b.adver, self.settings.down_adverts);
+        b.down_at = (at + full).max(now);
+        b.active = Some((from, theirs, at));
+        b.hold_until = None;
+        b.released = None;
+        b.lower = None;
+        self.wants = None;
+    }
+
     fn hear_in_active(&mut self, now: Instant, advert: &Advert<'_>, from: IpAddr, cx: &mut Cx<'_>) {
         if self.hear_while_leaving(now, advert.claim, from, cx) {
             return;
@@ -87,7 +106,19 @@ impl Router {
             Claim::Hold(theirs) => theirs,
         };
         let Some(source) = self.source else { return };
-        match rank((theirs, from), (ours, source)) {
+        let rank = rank((theirs, from), (ours, source));
+        let crosses = rank == Rank::Outranks && self.crosses(now, (theirs, from), source);
+        let State::Active(a) = &mut self.state else {
+            return;
+        };
+        match rank {
+            // If it serves even so, our new priority makes it say so again.
+            Rank::Outranks if crosses => {
+                if now >= a.answer_at {
+                    a.answer_at = now + adver;
+                    self.advert_now(now, cx);
+                }
+            }
             Rank::Outranks => {
                 if self.settings.higher_prio_send_advert {
                     self.send_advert(Claim::Hold(ours), cx);

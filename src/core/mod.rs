@@ -6,6 +6,7 @@
 
 pub mod action;
 mod apply;
+mod damping;
 mod debounce;
 mod degraded;
 pub mod election;
@@ -16,6 +17,7 @@ pub mod fold;
 mod garp;
 mod group;
 mod handover;
+pub mod health;
 mod hear;
 pub mod input;
 mod link;

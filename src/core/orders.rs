@@ -16,6 +16,10 @@ impl Engine {
         let id = order.id;
         let named = |r: &&Router| r.settings.name == order.instance;
         let Some(first) = self.routers.iter().flatten().find(named).map(|r| r.id) else {
+            if order.what.is_resumed() && !self.waiting.contains(order) {
+                self.waiting.push(order.clone());
+                return;
+            }
             let why = format!("there is no instance {}", order.instance);
             out.push(Action::Ordered {
                 id,
@@ -200,7 +204,8 @@ impl Router {
     }
 
     fn takeover_obstacle(&self, now: Instant) -> Option<String> {
-        if let Some(fault) = self.faults.first() {
+        let real = |fault: &&Why| **fault != Why::FlapDamping;
+        if let Some(fault) = self.faults.iter().find(real) {
             return Some(format!("{} is in FAULT: {fault}", self.settings.name));
         }
         if let Some(why) = &self.degraded {
@@ -214,6 +219,11 @@ impl Router {
             .highest(now, living)
             .filter(|(_, p)| p.get() >= 254)
             .map(|(addr, p)| format!("{addr} advertises priority {p}, which cannot be outranked"))
+    }
+
+    /// Silent on purpose, until a successor is heard.
+    pub(super) const fn is_silent(&self) -> bool {
+        matches!(&self.state, State::Active(a) if a.leaving.is_some())
     }
 
     fn is_leaving(&self) -> bool {
@@ -254,6 +264,7 @@ impl Router {
     fn take_over(&mut self, now: Instant, resumed: bool, cx: &mut Cx<'_>) {
         self.overrule(now, cx);
         self.term = Some(Term::Takeover);
+        self.damping_overruled();
         if !self.settings.priority.is_owner() {
             self.standing.priority = Priority::contender(254);
         }

@@ -15,8 +15,10 @@ const NAMED: usize = 3;
 impl Router {
     /// Takes a packet for its VRID. A refused one touches no timer and no state.
     pub(super) fn receive(&mut self, now: Instant, d: &Datagram<'_>, cx: &mut Cx<'_>) {
-        if matches!(self.state, State::Init | State::Fault) {
-            return;
+        match self.state {
+            State::Init => return,
+            State::Fault if !self.damping.listens() => return,
+            State::Fault | State::Backup(_) | State::Active(_) => {}
         }
         let advert = match Advert::parse(d, &self.expect()) {
             Ok(advert) => advert,

@@ -4,11 +4,12 @@
 //! writer of state; only the end of a life goes past it.
 
 use crate::core::action::{Action, Actions, Via};
+use crate::core::damping::Damping;
 use crate::core::election::{active_down_interval, skew_time};
 use crate::core::facts::Facts;
 use crate::core::fold::Standing;
 use crate::core::garp::GarpRun;
-use crate::core::handover::Pending;
+use crate::core::handover::{Fall, Pending};
 use crate::core::link::Links;
 use crate::core::peers::Peers;
 use crate::core::places::{Bystanders, Places, Requests};
@@ -16,7 +17,7 @@ use crate::core::serve::find_link;
 use crate::core::stats::Stats;
 use crate::model::addr::VirtualAddress;
 use crate::model::ids::{Family, LinkId, RouterId, Version};
-use crate::model::notice::{Heard, Level, Notice, Notification, Phase, Told, What, Why};
+use crate::model::notice::{Heard, Level, Mover, Notice, Notification, Phase, Told, What, Why};
 use crate::model::order::Outcome;
 use crate::model::priority::{Claim, Priority};
 use crate::model::settings::{AuthSettings, GlobalSettings, RouterSettings, TransportSettings};
@@ -52,6 +53,18 @@ pub(super) enum State {
     Active(Active),
 }
 
+impl State {
+    /// Without its timers.
+    pub(super) const fn phase(&self) -> Phase {
+        match self {
+            Self::Init => Phase::Init,
+            Self::Fault => Phase::Fault,
+            Self::Backup(_) => Phase::Backup,
+            Self::Active(_) => Phase::Active,
+        }
+    }
+}
+
 /// Backup's timers and memory.
 #[derive(Clone, Debug)]
 pub(super) struct Backup {
@@ -84,6 +97,7 @@ pub(super) struct Active {
     pub(super) release_at: Instant,
     /// A handover that was offered and not yet answered.
     pub(super) pending: Option<Pending>,
+    pub(super) fell: Option<Fall>,
     /// Drained: silent until a successor is heard.
     pub(super) leaving: Option<Leaving>,
 }
@@ -148,11 +162,12 @@ pub(super) struct Router {
     /// Drained although nobody took over.
     pub(super) forced_out: bool,
     /// The effective priority without falls that are not confirmed.
-    confirmed: Priority,
+    pub(super) confirmed: Priority,
     /// Base priority and term that it was computed with, and whether trackers that failed are borne.
     base: (Priority, Option<Term>, bool),
     /// A peer took over too early after a release: no more of them.
     pub(super) handover_broken: bool,
+    pub(super) damping: Damping,
     may_claim: bool,
 }
 
@@ -193,22 +208,23 @@ impl Router {
             confirmed: standing.priority,
             base: (standing.priority, None, false),
             handover_broken: false,
+            damping: Damping::default(),
             may_claim: true,
         }
     }
 
     /// The state without its timers.
     pub(super) const fn phase(&self) -> Phase {
-        match self.state {
-            State::Init => Phase::Init,
-            State::Fault => Phase::Fault,
-            State::Backup(_) => Phase::Backup,
-            State::Active(_) => Phase::Active,
-        }
+        self.state.phase()
     }
 
     /// When [`Router::on_tick`] has something to do.
     pub(super) fn deadline(&self) -> Option<Instant> {
+        let damping = self.damping.deadline();
+        self.protocol_deadline().into_iter().chain(damping).min()
+    }
+
+    fn protocol_deadline(&self) -> Option<Instant> {
         match &self.state {
             State::Init => None,
             State::Fault => self.lost.as_ref().map(|(until, _)| *until),
@@ -281,6 +297,7 @@ impl Router {
         if self.lost.as_ref().is_some_and(|(until, _)| now >= *until) {
             self.lost = None;
         }
+        self.damping_due(now, cx);
         match &mut self.state {
             State::Init | State::Fault => {}
             State::Backup(b) => {
@@ -447,6 +464,7 @@ impl Router {
             answer_at: now,
             release_at: now,
             pending: None,
+            fell: None,
             leaving: None,
         };
         self.enter(now, active, why, cx);
@@ -463,7 +481,9 @@ impl Router {
     ) {
         let from = self.phase();
         self.end_leaving(cx);
-        self.state = next.into();
+        let next = next.into();
+        self.damp(now, next.phase(), &why, cx);
+        self.state = next;
         let to = self.phase();
         if from == Phase::Active {
             self.stats.counters.release_master += 1;
@@ -552,6 +572,7 @@ impl Router {
         // What a reload or an operator changed is no tracker's fall, and who bears one gives way.
         let base = (self.settings.priority, self.term, facts.degraded.is_some());
         let fell = facts.confirmed < self.confirmed && self.base == base;
+        let ours = (self.base.0, self.base.1) != (base.0, base.1);
         self.base = base;
         self.confirmed = facts.confirmed;
         self.may_claim = facts.may_claim;
@@ -562,6 +583,7 @@ impl Router {
             self.rebuild_template();
         }
         let was = std::mem::replace(&mut self.degraded, facts.degraded);
+        self.damping_moved(now, ours, faults_now);
         if !faults_now {
             self.bear(now, was, cx);
         }
@@ -575,7 +597,7 @@ impl Router {
             (State::Init, _) if facts.held => {}
             (State::Init, false) => self.start(now, cx),
             (State::Fault, false) if !facts.held => {
-                let next = self.backup(now);
+                let next = self.backup_after_fault(now);
                 self.enter(now, next, Why::Cleared, cx);
             }
             (State::Init | State::Backup(_) | State::Active(_), true) => {
@@ -583,7 +605,7 @@ impl Router {
                     self.enter(now, State::Fault, why, cx);
                 }
             }
-            (State::Active(_), false) if moved => {
+            (State::Active(a), false) if moved && a.leaving.is_none() => {
                 self.send_advert(Claim::Hold(self.standing.priority), cx);
                 let repeat = self.settings.garp.repeat;
                 if let State::Active(a) = &mut self.state {
@@ -620,19 +642,14 @@ impl Router {
     }
 
     /// A running down timer moves by what the two down intervals differ.
-    fn priority_moved(
-        &mut self,
-        now: Instant,
-        old: Standing,
-        by: Option<Arc<str>>,
-        cx: &mut Cx<'_>,
-    ) {
+    fn priority_moved(&mut self, now: Instant, old: Standing, by: Option<Mover>, cx: &mut Cx<'_>) {
         self.peers.moved = true;
         let (version, new) = (self.settings.version, self.standing.priority);
         if let State::Backup(b) = &mut self.state {
             let before = skew_time(version, old.priority, b.adver);
             let after = skew_time(version, new, b.adver);
             b.down_at = (b.down_at - before + after).max(now);
+            self.heed_lower(now);
         }
         let what = What::Priority {
             from: old.priority.get(),
@@ -649,6 +666,7 @@ impl Router {
         let old = std::mem::replace(&mut self.settings, new);
         // A reload is another chance for a peer that broke the handover.
         self.handover_broken = false;
+        self.damping_altered(old.damping, now);
         let was_on_wire = self.template.clone();
         self.rebuild_template();
         if let State::Backup(b) = &mut self.state {
@@ -678,7 +696,8 @@ impl Router {
             (None, None) => false,
             (Some(_), None) | (None, Some(_)) => true,
         };
-        if active && on_wire {
+        // Who is leaving stays silent until somebody answers.
+        if active && on_wire && !self.is_silent() {
             self.send_advert(Claim::Hold(self.standing.priority), cx);
         }
         let adver = self.settings.adver;
@@ -704,6 +723,7 @@ impl Router {
             self.places.remove(cx.others, cx.requests, cx.out);
         }
         self.state = State::Init;
+        self.damping = Damping::default();
         self.since = now;
         self.why = why.clone();
         *cx.seq += 1;

@@ -1,6 +1,7 @@
 //! Track scripts: rise and fall, the phases of a run, and what they do to a priority.
 
 use crate::core::action::{Action, Actions, Signal};
+use crate::core::health::{Health, Results};
 use crate::model::ids::{CheckId, RunId};
 use crate::model::notice::{Notice, What};
 use crate::model::seen::Verdict;
@@ -16,75 +17,6 @@ const KILL_AGAIN: Duration = Duration::from_secs(10);
 pub(super) const NOBODY_YET: &str = "nobody has set it yet";
 /// A time limit that is looked at later than this was slept through.
 pub(super) const SLEPT: Duration = Duration::from_millis(50);
-
-/// What the results so far amount to.
-///
-/// keepalived counts in one number, `0..rise + fall`; up is `rise` and above. Here the same is said
-/// by how far the other side is: `Up { failures }` is `rise + fall - 1 - failures`,
-/// `Down { successes }` is `successes`, and `Pending` is keepalived's initial `rise - 1`, from where
-/// the first result decides.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Health {
-    /// No result yet.
-    Pending,
-    /// Up, with so many failures in a row; fewer than `fall`.
-    Up {
-        /// Failures in a row.
-        failures: u32,
-    },
-    /// Down, with so many successes in a row; fewer than `rise`.
-    Down {
-        /// Successes in a row.
-        successes: u32,
-    },
-}
-
-impl Health {
-    /// The next health after a result.
-    pub const fn after(self, success: bool, rise: u32, fall: u32) -> Self {
-        match (self, success) {
-            (Self::Pending | Self::Up { .. }, true) => Self::Up { failures: 0 },
-            (Self::Pending, false) => Self::Down { successes: 0 },
-            (Self::Up { failures }, false) => {
-                if failures + 1 < fall {
-                    Self::Up {
-                        failures: failures + 1,
-                    }
-                } else {
-                    Self::Down { successes: 0 }
-                }
-            }
-            (Self::Down { successes }, true) => {
-                if successes + 1 < rise {
-                    Self::Down {
-                        successes: successes + 1,
-                    }
-                } else {
-                    Self::Up { failures: 0 }
-                }
-            }
-            (Self::Down { .. }, false) => Self::Down { successes: 0 },
-        }
-    }
-
-    /// Up, down, or not known.
-    pub const fn up(self) -> Option<bool> {
-        match self {
-            Self::Pending => None,
-            Self::Up { .. } => Some(true),
-            Self::Down { .. } => Some(false),
-        }
-    }
-
-    /// For people: `up 3/5` is two failures away from full credit, `down 1/2` one success of two.
-    pub fn counter(self, rise: u32, fall: u32) -> String {
-        match self {
-            Self::Pending => "pending".to_owned(),
-            Self::Up { failures } => format!("up {}/{fall}", fall.saturating_sub(failures)),
-            Self::Down { successes } => format!("down {successes}/{rise}"),
-        }
-    }
-}
 
 /// Where the current run stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -124,7 +56,7 @@ pub enum Edge {
 pub struct Tracker {
     id: CheckId,
     pub(super) settings: Arc<CheckSettings>,
-    pub(super) health: Health,
+    pub(super) results: Results,
     phase: Phase,
     next_at: Instant,
     /// How the last run ended, when, and what it said.
@@ -145,15 +77,10 @@ pub struct Tracker {
 impl Tracker {
     /// A tracker whose first run is due at `now`.
     pub fn new(id: CheckId, settings: Arc<CheckSettings>, now: Instant) -> Self {
-        let health = if settings.init_fail {
-            Health::Down { successes: 0 }
-        } else {
-            Health::Pending
-        };
         Self {
             id,
+            results: Results::new(&settings),
             settings,
-            health,
             phase: Phase::Idle,
             next_at: now,
             last: None,
@@ -183,13 +110,7 @@ impl Tracker {
     /// no longer counts.
     pub fn alter(&mut self, settings: Arc<CheckSettings>, now: Instant, out: &mut Actions) {
         let same_program = self.settings.command == settings.command;
-        if self.settings.rise != settings.rise || self.settings.fall != settings.fall {
-            self.health = match self.health.up() {
-                Some(true) => Health::Up { failures: 0 },
-                Some(false) => Health::Down { successes: 0 },
-                None => Health::Pending,
-            };
-        }
+        self.results.alter(&self.settings, &settings);
         if !same_program {
             self.undecided = true;
             self.next_at = now;
@@ -220,7 +141,12 @@ impl Tracker {
 
     /// Its health.
     pub const fn health(&self) -> Health {
-        self.health
+        self.results.health()
+    }
+
+    /// Says whether a router that tracks it is Active: some thresholds depend on it.
+    pub fn set_role(&mut self, active: bool) {
+        self.results = self.results.in_role(&self.settings, active);
     }
 
     /// The result that took it down; `None` while up, and for `init_fail` before any.
@@ -244,7 +170,7 @@ impl Tracker {
     /// report is no sample of ours: whoever made it has judged, as the kernel has of an interface,
     /// and `fall` is there for who wants it said more than once.
     pub fn is_confirmed(&self) -> bool {
-        self.streak >= 2 || self.settings.external.is_some()
+        self.streak >= 2 || self.settings.external.is_some() || self.results.fell_by_several()
     }
 
     /// Runs started and runs failed.
@@ -436,14 +362,12 @@ impl Tracker {
         };
         let changed_exit = self.last.is_some_and(|(before, _)| before != verdict);
         self.last = Some((verdict, now));
-        let before = self.health.up();
-        let from = if std::mem::take(&mut self.undecided) {
-            Health::Pending
-        } else {
-            self.health
-        };
-        self.health = from.after(success, self.settings.rise, self.settings.fall);
-        let after = self.health.up();
+        let before = self.health().up();
+        if std::mem::take(&mut self.undecided) {
+            self.results.forget();
+        }
+        self.results.take(success, &self.settings);
+        let after = self.health().up();
         let name = self.settings.name.clone();
         if before == after {
             if changed_exit {
@@ -478,12 +402,18 @@ impl Tracker {
         Some(if up { Edge::Rose } else { Edge::Fell })
     }
 
-    /// The counter for people.
-    pub fn counter(&self) -> String {
+    /// The counter for people, by the thresholds last in force.
+    fn counter(&self) -> String {
+        self.results.counter(&self.settings)
+    }
+
+    /// The counter for people while a router that tracks it is Active, or none is.
+    pub fn counter_in(&self, active: bool) -> String {
         if self.settings.external.is_some() && self.last.is_none() {
             return NOBODY_YET.to_owned();
         }
-        self.health.counter(self.settings.rise, self.settings.fall)
+        let results = self.results.in_role(&self.settings, active);
+        results.counter(&self.settings)
     }
 
     fn tell_busy(&self, out: &mut Actions) {
@@ -524,6 +454,7 @@ mod tests {
             rise,
             fall,
             init_fail: false,
+            thresholds: Default::default(),
             unusable: None,
         })
     }
@@ -544,28 +475,6 @@ mod tests {
                 }
             })
             .expect("a run was started")
-    }
-
-    #[test]
-    fn the_first_result_decides_whatever_rise_and_fall() {
-        assert_eq!(Health::Pending.after(true, 3, 3).up(), Some(true));
-        assert_eq!(Health::Pending.after(false, 3, 3).up(), Some(false));
-    }
-
-    #[test]
-    fn one_success_while_up_refills_and_one_failure_while_down_clears() {
-        let h = Health::Up { failures: 0 }
-            .after(false, 2, 3)
-            .after(false, 2, 3);
-        assert_eq!(h, Health::Up { failures: 2 });
-        assert_eq!(h.after(true, 2, 3), Health::Up { failures: 0 });
-        assert_eq!(h.after(false, 2, 3), Health::Down { successes: 0 });
-        let d = Health::Down { successes: 0 }
-            .after(true, 3, 1)
-            .after(true, 3, 1);
-        assert_eq!(d, Health::Down { successes: 2 });
-        assert_eq!(d.after(false, 3, 1), Health::Down { successes: 0 });
-        assert_eq!(d.after(true, 3, 1), Health::Up { failures: 0 });
     }
 
     #[test]

@@ -95,6 +95,7 @@ impl Engine {
             peers: r.peers.views(now),
             what_if: self.what_if(now, r),
             intent: None,
+            damping: r.damping_view(now),
             degraded: r.degraded_view(),
             counters: r.stats.view(),
         }
@@ -125,7 +126,7 @@ impl Engine {
         Some(CheckView {
             name: settings.name.clone(),
             state: state.to_owned(),
-            counter: tracker.counter(),
+            counter: tracker.counter_in(self.is_served_with(id)),
             last: tracker.last().map(|(verdict, _)| verdict.to_string()),
             last_ago_s: tracker.last().map(|(_, at)| now.since(at).as_secs_f64()),
             runs,

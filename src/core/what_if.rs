@@ -5,11 +5,10 @@ use crate::core::degraded::{holds, lowest};
 use crate::core::election::{Rank, rank};
 use crate::core::engine::Engine;
 use crate::core::fold::{Pull, Standing, effective, pull, pull_of, pull_of_value};
-use crate::core::router::{Router, State, Term};
+use crate::core::router::{Router, State};
 use crate::core::tracker::NOBODY_YET;
 use crate::model::ids::RouterId;
 use crate::model::notice::{Notice, What};
-use crate::model::priority::Priority;
 use crate::model::time::Instant;
 use crate::model::view::{TrackView, WhatIf};
 use std::net::IpAddr;
@@ -26,6 +25,8 @@ struct Item {
     reverse: bool,
     state: String,
     counter: String,
+    /// How many failed runs take it down, if that is not plain `fall`.
+    after: Option<String>,
     /// What it does now.
     is: Pull,
     /// What it would do failing; `None` if failing has no one meaning.
@@ -73,14 +74,16 @@ impl Engine {
                     .map(|(other, i)| if other == at { failed } else { i.is });
                 let pulls: Vec<(Pull, bool)> = pulls.zip(items.iter().map(Item::is_own)).collect();
                 let sum = effective(r.settings.priority, pulls.iter().map(|(pull, _)| *pull));
-                let mut standing = in_force(r, sum);
+                let mut standing = r.in_force(sum);
                 // `all_failed hold` bears what a service of this router does, and nothing else.
                 let unbearable = |(pull, own): &(Pull, bool)| *pull == Pull::Fault && !own;
                 if standing.fault && holds(&r.settings) && !pulls.iter().any(unbearable) {
                     (standing.fault, standing.priority) = (false, lowest());
                 }
                 let failing = item.is == failed;
-                Some(self.outcome(now, r, &item.name, item.kind, failing, standing))
+                let mut what = self.outcome(now, r, &item.name, item.kind, failing, standing);
+                what.after.clone_from(&item.after);
+                Some(what)
             })
             .collect();
         let s = &r.settings;
@@ -131,6 +134,7 @@ impl Engine {
         WhatIf {
             tracker: name.clone(),
             kind: kind.to_owned(),
+            after: None,
             failing,
             priority: then.priority.get(),
             fault,
@@ -191,7 +195,9 @@ impl Engine {
         for t in &s.tracks {
             let found = self.tracker_named(&t.check);
             let up = found.and_then(|(_, tracker)| tracker.health().up());
+            let failing = self.failing_unusable(&t.check).is_some();
             let state = match (&found, up) {
+                (None, _) if failing => "down",
                 (None, _) => "unusable",
                 (Some(_), None) => "pending",
                 (Some(_), Some(true)) => "up",
@@ -203,11 +209,18 @@ impl Engine {
                 weight: t.weight.get(),
                 reverse: t.reverse,
                 state: state.to_owned(),
-                counter: found.map_or_else(String::new, |(_, tracker)| tracker.counter()),
+                counter: found.map_or_else(String::new, |(id, tracker)| {
+                    tracker.counter_in(self.is_served_with(id))
+                }),
+                after: found.and_then(|(id, tracker)| {
+                    let active = self.is_served_with(id);
+                    tracker.settings().thresholds.falls_after(active)
+                }),
                 is: match found {
                     Some((id, _)) if up.is_some() || self.holding.contains(&id) => {
                         pull(t.weight, t.reverse, up)
                     }
+                    None if failing => pull(t.weight, t.reverse, Some(false)),
                     Some(_) | None => Pull::Nothing,
                 },
                 failed: found.map(|_| worst(|up| pull(t.weight, t.reverse, Some(up)))),
@@ -225,6 +238,7 @@ impl Engine {
                 counter: link
                     .and_then(|l| l.turning(now))
                     .map_or_else(String::new, |turn| turn.to_string()),
+                after: None,
                 is: pull(t.weight, t.reverse, Some(up)),
                 failed: Some(worst(|up| pull(t.weight, t.reverse, Some(up)))),
             });
@@ -241,6 +255,7 @@ impl Engine {
                     None if self.reports.awaits(&t.name) => NOBODY_YET.to_owned(),
                     Some(_) | None => String::new(),
                 },
+                after: None,
                 is: value.map_or(Pull::Nothing, |v| pull_of_value(t.weight, t.reverse, *v)),
                 // Any number may stand in it; only at weight 0 is failing one thing.
                 failed: (t.weight == 0).then_some(Pull::Fault),
@@ -255,6 +270,7 @@ impl Engine {
                 reverse: t.reverse,
                 state: up.map_or_else(|| "pending".to_owned(), word),
                 counter: String::new(),
+                after: None,
                 is: match up {
                     Some(_) => pull_of(t.weight, t.reverse, up),
                     None => Pull::Nothing,
@@ -270,6 +286,7 @@ impl Engine {
                 reverse: false,
                 state: "not watched".to_owned(),
                 counter: String::new(),
+                after: None,
                 is: Pull::Nothing,
                 failed: None,
             });
@@ -291,16 +308,4 @@ fn worst(pull: impl Fn(bool) -> Pull) -> Pull {
 
 fn word(up: bool) -> String {
     if up { "up" } else { "down" }.to_owned()
-}
-
-/// An operator's term replaces the sum.
-fn in_force(r: &Router, mut standing: Standing) -> Standing {
-    if !r.settings.priority.is_owner() {
-        match r.term {
-            None => {}
-            Some(Term::Drained) => standing.priority = Priority::contender(1),
-            Some(Term::Takeover) => standing.priority = Priority::contender(254),
-        }
-    }
-    standing
 }

@@ -1,5 +1,6 @@
 //! `mainstay explain`: how a priority comes about, and who would serve if something failed.
 
+use crate::ctl::damping;
 use crate::ctl::overview::turning;
 use crate::ctl::render::{INDENT, Look, effect, length, paint, state_colour, table, term};
 use crate::model::view::{AddressView, RouterView, Snapshot, WhatIf};
@@ -60,7 +61,10 @@ pub fn explain(instance: &RouterView, snapshot: &Snapshot, look: Look) -> String
     } else {
         let rows = instance.what_if.iter().map(|what| {
             vec![
-                what.tracker.to_string(),
+                match &what.after {
+                    Some(after) => format!("{} ({after})", what.tracker),
+                    None => what.tracker.to_string(),
+                },
                 what.kind.clone(),
                 if what.fault {
                     "FAULT".to_owned()
@@ -118,6 +122,11 @@ fn sum(instance: &RouterView, snapshot: &Snapshot, look: Look) -> String {
     rows.push(total("in force", in_force(instance)));
     let head = ["WHAT", "KIND", "NOW", "RESULTS", "WEIGHT", "ADDS"];
     let mut text = table(&head, rows.into_iter(), INDENT, look);
+    if damping::held(instance).is_none()
+        && let Some(state) = damping::state(instance)
+    {
+        let _ = writeln!(text, "{INDENT}{state}");
+    }
     for track in instance.tracks.iter().filter(|t| t.kind == "bfd") {
         let name = &track.script;
         let _ = writeln!(
@@ -126,12 +135,14 @@ fn sum(instance: &RouterView, snapshot: &Snapshot, look: Look) -> String {
         );
     }
     for script in &snapshot.scripts {
-        let tracked = instance
-            .tracks
-            .iter()
-            .any(|t| t.kind == "script" && t.script == script.name);
-        if tracked && let Some(reason) = &script.unusable {
-            let _ = writeln!(text, "{INDENT}{} is not tracked: {reason}", script.name);
+        let mut tracks = instance.tracks.iter();
+        let track = tracks.find(|t| t.kind == "script" && t.script == script.name);
+        if let (Some(track), Some(reason)) = (track, &script.unusable) {
+            let comes = match track.state.as_str() {
+                "unusable" => "is not tracked",
+                _ => "counts as failing",
+            };
+            let _ = writeln!(text, "{INDENT}{} {comes}: {reason}", script.name);
         }
     }
     text
@@ -147,6 +158,9 @@ fn in_force(instance: &RouterView) -> String {
     }
     if instance.base_priority == 255 {
         return format!("{priority} (255 owns the addresses and is never changed)");
+    }
+    if let Some(held) = damping::held(instance) {
+        return format!("{priority} ({held})");
     }
     if instance.priority_sum == i32::from(priority) {
         priority.to_string()
@@ -213,7 +227,8 @@ mod tests {
     fn the_sum_stands_in_a_column_and_every_failure_names_a_winner() {
         let mut snapshot = full_snapshot();
         let instance = &mut snapshot.instances[0];
-        instance.intent = None;
+        (instance.intent, instance.damping) = (None, None);
+        instance.what_if[0].after = None;
         instance.faults.clear();
         let interface = WhatIf {
             tracker: "eth0".into(),
@@ -261,6 +276,27 @@ if one of these failed now
         let warning = "warning: if chk fails we go 103 -> 101, 10.0.0.2 has 100 (heard 3.610 s ago): no failover";
         assert!(text.contains(warning), "{text}");
         assert!(crate::ctl::overview::overview(&snapshot, Look::default()).contains("no failover"));
+    }
+
+    #[test]
+    fn the_runs_that_a_failure_takes_are_told_where_fall_does_not_say() {
+        let mut snapshot = full_snapshot();
+        snapshot.instances[0].what_if[0].after = Some("3 of 5 runs".to_owned());
+        let text = explain(&snapshot.instances[0], &snapshot, Look::default());
+        assert!(text.contains("chk (3 of 5 runs)"), "{text}");
+    }
+
+    #[test]
+    fn an_unusable_script_is_not_tracked_or_counts_as_failing() {
+        let mut snapshot = full_snapshot();
+        let told = |snapshot: &Snapshot, state: &str| {
+            let mut snapshot = snapshot.clone();
+            snapshot.instances[0].tracks[0].state = state.to_owned();
+            explain(&snapshot.instances[0], &snapshot, Look::default())
+        };
+        snapshot.scripts[0].unusable = Some("no x".into());
+        assert!(told(&snapshot, "unusable").contains("chk is not tracked: no x"));
+        assert!(told(&snapshot, "down").contains("chk counts as failing: no x"));
     }
 
     #[test]

@@ -138,6 +138,8 @@ fn leads_on(kind: &str) -> bool {
             | "address_restored"
             | "address_refused"
             | "handover_off"
+            | "flap_damped"
+            | "flap_damping_over"
             | "advert_refused"
             | "advert_late"
             | "start"
@@ -192,6 +194,14 @@ pub fn sentence(event: &Event) -> String {
                  weight is 0."
             ),
         },
+        "check_unusable" => format!(
+            "Script {tracker} cannot be used ({}), which counts as failing here (script_unusable fault), and \
+             its weight is 0.",
+            e.reason.as_deref().unwrap_or("?")
+        ),
+        "flap_damping" => {
+            "Its trackers moved it too often: flap damping keeps it out for a while.".to_owned()
+        }
         "gave_way" => format!(
             "What it serves failed ({}), and {peer} took over: with all_failed hold it serves only if \
              nobody else does.",
@@ -358,6 +368,7 @@ pub(in crate::ctl) mod tests {
                 uid: Some(0),
                 reason: Some("upgrade".into()),
                 until_us: Some(1),
+                penalty_milli: Some(3400),
                 repeated: Some(7),
             },
         );
@@ -471,6 +482,11 @@ pub(in crate::ctl) mod tests {
                 group: name(),
                 member: name(),
             },
+            Why::CheckUnusable {
+                check: name(),
+                reason: name(),
+            },
+            Why::FlapDamping,
             Why::Drained,
             Why::Operator,
             Why::Cleared,

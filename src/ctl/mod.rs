@@ -7,6 +7,7 @@
 
 pub mod asked;
 pub mod client;
+mod damping;
 pub mod explain;
 pub mod external;
 pub mod frame;

@@ -1,5 +1,6 @@
 //! Everything at a glance: what `mainstay status` prints.
 
+use crate::ctl::damping;
 use crate::ctl::render::{
     Look, YELLOW, cause, last_run, length, paint, printable, priority, table, term,
 };
@@ -166,6 +167,8 @@ fn worries(snapshot: &Snapshot) -> Vec<String> {
         }
     }
     for instance in &snapshot.instances {
+        let held = damping::held(instance);
+        worries.extend(held.map(|held| format!("{}: {held}", instance.name)));
         for what in instance.what_if.iter().filter(|what| what.stuck) {
             worries.push(format!(
                 "{}: {}",

@@ -1,5 +1,6 @@
 //! A snapshot for people: aligned tables, units, nothing left unexplained.
 
+use crate::ctl::damping;
 use crate::ctl::overview;
 use crate::model::ids::Family;
 use crate::model::view::{
@@ -52,6 +53,7 @@ pub fn instance(instance: &RouterView, snapshot: &Snapshot, look: Look) -> Strin
         facts.push(["link".into(), turning]);
     }
     facts.push(["priority".into(), sum(instance)]);
+    facts.extend(damping::state(instance).map(|state| ["damping".into(), state]));
     let source = match instance.source {
         Some(source) => format!(" from {source}"),
         None => String::new(),
@@ -304,12 +306,14 @@ pub(super) fn sum(instance: &RouterView) -> String {
     }
     let sign = if moved < 0 { "less" } else { "plus" };
     let mut text = format!(
-        "{priority}: base {base} {sign} {} from tracked scripts",
+        "{priority}: base {base} {sign} {} from what is tracked",
         moved.abs()
     );
     if instance.priority_sum != priority {
         let reason = if base == 255 {
             "255 owns the addresses and is never changed"
+        } else if damping::held(instance).is_some() {
+            "held back by flap damping"
         } else {
             "held within 1 and 254"
         };
@@ -384,6 +388,7 @@ fn differs(a: f64, b: f64) -> bool {
     (a - b).abs() > 0.000_5
 }
 
+/// Counters that are not zero, in words.
 fn counters(counters: &Counters) -> Vec<[String; 2]> {
     let named = [
         ("adverts heard", counters.advert_rcvd),
@@ -511,6 +516,7 @@ pub(in crate::ctl) mod tests {
                 what_if: vec![WhatIf {
                     tracker: "chk".into(),
                     kind: "script".into(),
+                    after: Some("3 of 5 runs".into()),
                     failing: true,
                     priority: 101,
                     fault: false,
@@ -520,6 +526,13 @@ pub(in crate::ctl) mod tests {
                     heard_ago_s: Some(3.61),
                     stuck: false,
                 }],
+                damping: Some(crate::model::view::DampingView {
+                    penalty: 0.5,
+                    limit: 3,
+                    held: false,
+                    fault: false,
+                    free_s: Some(1.5),
+                }),
                 intent: Some(IntentView {
                     what: "drain".into(),
                     since_s: 300.0,
@@ -609,7 +622,7 @@ pub(in crate::ctl) mod tests {
             "VI_1: MASTER for 3 min 12 s\n",
             "cannot run  interface eth0 is down\n",
             "router      VRID 51 on eth0, IPv4, VRRP version 3\n",
-            "priority    101: base 103 less 2 from tracked scripts\n",
+            "priority    101: base 103 less 2 from what is tracked\n",
             "adverts     every 1.000 s from 10.0.0.1; the MASTER's every 2.000 s\n",
             "next        advert in 0.250 s\n",
             "  10.0.0.100/24  eth0       yes        yes\n",
@@ -653,7 +666,7 @@ pub(in crate::ctl) mod tests {
         (router.base_priority, router.priority, router.priority_sum) = (250, 254, 260);
         assert_eq!(
             sum(&router),
-            "254: base 250 plus 10 from tracked scripts makes 260, held within 1 and 254"
+            "254: base 250 plus 10 from what is tracked makes 260, held within 1 and 254"
         );
         (router.base_priority, router.priority, router.priority_sum) = (100, 100, 100);
         assert_eq!(sum(&router), "100, as configured");

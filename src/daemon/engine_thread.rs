@@ -175,27 +175,26 @@ impl Thread {
         Ok(())
     }
 
-    /// What is tracked was looked at before this thread was started; the rest waits its turn.
+    /// What is tracked, and what operators asked for in earlier runs, was looked at before this thread
+    /// was started; the rest waits its turn.
     fn take_tracked(&mut self, bridge: &EngineEnd) {
         let mut messages = std::mem::take(&mut self.messages);
         bridge.take(&mut messages);
         for message in messages {
-            match message {
-                ToEngine::Tracked(seen) => {
-                    let input = Input::Tracked(seen);
-                    self.engine.handle(clock::now(), input, &mut self.actions);
-                }
-                ToEngine::Feed(feed) => {
-                    let input = Input::Feed(feed);
-                    self.engine.handle(clock::now(), input, &mut self.actions);
-                }
+            let input = match message {
+                ToEngine::Tracked(seen) => Input::Tracked(seen),
+                ToEngine::Order(order) => Input::Order(order),
+                ToEngine::Feed(feed) => Input::Feed(feed),
                 ToEngine::CheckStarted { .. }
                 | ToEngine::CheckDone { .. }
                 | ToEngine::Plan(_)
                 | ToEngine::Snapshot(..)
-                | ToEngine::Order(_)
-                | ToEngine::Stop => self.messages.push(message),
-            }
+                | ToEngine::Stop => {
+                    self.messages.push(message);
+                    continue;
+                }
+            };
+            self.engine.handle(clock::now(), input, &mut self.actions);
         }
     }
 

@@ -157,6 +157,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join(FILE);
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+        let (mut intents, remark) = Intents::open(dir.path());
+        let remark = remark.expect("told of");
+        assert!(remark.contains("not a regular file"), "{remark}");
+        intents.put(written("a", None)).expect("written");
+        assert_eq!(Intents::open(dir.path()).0.all(), [written("a", None)]);
+    }
+
+    #[test]
     fn a_write_that_fails_changes_nothing() {
         let dir = tempfile::tempdir().expect("a folder");
         let (mut intents, _) = Intents::open(dir.path());

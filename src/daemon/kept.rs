@@ -58,7 +58,12 @@ pub(super) fn write<T: Serialize>(dir: &Path, file: &str, key: &str, list: &[T])
 }
 
 fn read<T: DeserializeOwned>(path: &Path, key: &str) -> io::Result<Vec<T>> {
-    let size = fs::metadata(path)?.len();
+    let found = fs::metadata(path)?;
+    // Opening a FIFO would wait for its other end.
+    if !found.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let size = found.len();
     if size > LARGEST {
         return Err(io::Error::other(format!("it has {size} bytes")));
     }

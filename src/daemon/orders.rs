@@ -402,7 +402,8 @@ impl Service {
         }
     }
 
-    /// After the start, and for instances that a reload created: what is written is in force again.
+    /// Before the start, and before a reload creates instances: what is written is in force again from
+    /// their first decision on, else an owner would serve for a moment.
     pub(super) fn resume(&mut self, only: Option<&[Arc<str>]>) {
         let now = wall_us();
         let written: Vec<Written> = self.intents.all().to_vec();

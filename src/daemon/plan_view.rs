@@ -23,12 +23,18 @@ const KEYWORDS: &[(&str, &str)] = &[
     ("track_processes", "track_process"),
     ("track_sessions", "track_bfd"),
     ("handover", "track_handover"),
+    ("damping", "flap_damping"),
+    ("thresholds", "window, rise_when_backup or fall_when_master"),
+    ("unusable_faults", "script_unusable"),
     ("strict", "strict_mode"),
     ("drop_mismatch", "vip_mismatch"),
     ("checksum_as_v2", "v3_checksum_as_v2"),
     ("skip_check_addrs", "skip_check_adv_addr"),
     ("command", "script"),
     ("members", "group"),
+    ("poll_all", "linkbeat_use_polling"),
+    ("polls", "linkbeat_interfaces"),
+    ("delays", "interface_up_down_delays"),
 ];
 
 /// What the plan comes to. `states` are keepalived's words for the instances that run.
@@ -63,7 +69,20 @@ pub(super) fn describe(
     by_name(&mut view, "group", &old.groups, &new.groups, |g| {
         g.name.to_string()
     });
+    let group = |g: &crate::model::links::TrackGroup| g.name.to_string();
+    by_name(
+        &mut view,
+        "track_group",
+        &old.track_groups,
+        &new.track_groups,
+        group,
+    );
+    by_name(&mut view, "static", &old.statics, &new.statics, |one| {
+        let dev = one.address.dev.as_deref().unwrap_or_default();
+        format!("{} on {dev}", one.address.cidr)
+    });
     view.global = differences(&old.global, &new.global);
+    view.global.extend(differences(&old.links, &new.links));
     for step in &plan.routers {
         if let Step::Alter { old: o, new: n } = *step
             && let (Some(o), Some(n)) = (old.routers.get(o), new.routers.get(n))
@@ -218,6 +237,16 @@ fn scalar(value: &Value) -> Option<String> {
     if let Some(argv) = object.get("argv").and_then(Value::as_array) {
         let words: Vec<&str> = argv.iter().filter_map(Value::as_str).collect();
         return Some(words.join(" "));
+    }
+    if let (Some(Value::String(name)), Some(down), Some(up)) = (
+        object.get("interface"),
+        object.get("down"),
+        object.get("up"),
+    ) {
+        return Some(format!("{name} down {} up {}", short(down), short(up)));
+    }
+    if let (Some(Value::String(name)), Some(how)) = (object.get("interface"), object.get("how")) {
+        return Some(format!("{name} {}", short(how).to_uppercase()));
     }
     let name = ["check", "name", "interface"]
         .iter()
@@ -387,6 +416,27 @@ vrrp_instance VI_2 {
         let view = view(FILE, &new, "MASTER");
         assert_eq!(view.created[0].name, "VI_3");
         assert_eq!(view.removed[0].name, "VI_2");
+    }
+
+    #[test]
+    fn what_concerns_interfaces_is_told_in_words_too() {
+        let new = format!(
+            "interface_up_down_delays {{\n eth0 1 2.5\n}}\nlinkbeat_interfaces {{\n eth0 MII\n}}\n\
+             static_ipaddress {{\n 10.3.0.1/24 dev eth3\n}}\n{FILE}"
+        );
+        let view = view(FILE, &new, "MASTER");
+        assert_eq!(
+            view.global,
+            [
+                "interface_up_down_delays with eth0 down 1 s up 2.5 s",
+                "linkbeat_interfaces with eth0 MII"
+            ]
+        );
+        let created = &view.created[0];
+        assert_eq!(
+            (&*created.kind, &*created.name),
+            ("static", "10.3.0.1/24 on eth3")
+        );
     }
 
     #[test]

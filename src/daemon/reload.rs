@@ -23,7 +23,6 @@ pub(super) struct Reloading {
     began: Instant,
     view: PlanView,
     warnings: Vec<String>,
-    created: Vec<Arc<str>>,
     by: Option<Caller>,
     reply: Option<ReplyTo<ReloadReply>>,
 }
@@ -76,11 +75,11 @@ impl Service {
                     self.log_only(Level::Warn, warning.clone());
                 }
                 self.warnings.clone_from(&config.warnings);
+                self.vigil.forget();
                 self.reloading.push_back(Reloading {
                     began,
                     view,
                     warnings: config.warnings,
-                    created: created(&plan),
                     by,
                     reply,
                 });
@@ -90,6 +89,7 @@ impl Service {
                 self.watchers.set(&self.settings);
                 self.linkbeats.set(&self.settings);
                 self.tell_tracked();
+                self.resume(Some(&created(&plan)));
                 self.relate_feeds();
                 self.engine.send(ToEngine::Plan(Box::new(plan)));
                 self.poll_links();
@@ -138,9 +138,6 @@ impl Service {
         };
         self.record_reload(done.by, outcome, &text, None);
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        if !done.created.is_empty() {
-            self.resume(Some(&done.created));
-        }
         let reply = ReloadReply {
             applied: true,
             plan: done.view,

@@ -23,7 +23,8 @@ use crate::scripts::checks::{Checks, Done};
 use crate::scripts::handle::Runner;
 use crate::scripts::notify::{NotifyQueues, Outbox};
 use crate::scripts::probe::Probes;
-use crate::scripts::protocol::{Kind, Reply, Request, Signal};
+use crate::scripts::protocol::{How, Kind, Reply, Request, RunKey, Signal};
+use crate::scripts::vigil::Vigil;
 use crate::scripts::watch::{News, Watchers};
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -62,6 +63,8 @@ pub(super) struct Service {
     pub(super) runner_at: Instant,
     pub(super) checks: Checks,
     pub(super) probes: Probes,
+    /// What stands against programs since they were last started.
+    pub(super) vigil: Vigil,
     pub(super) watchers: Watchers,
     pub(super) linkbeats: Linkbeats,
     /// The network namespace it runs in, if that is not the one it was started in.
@@ -194,6 +197,11 @@ impl Service {
             ToService::Snapshot(mut snapshot, reply) => {
                 snapshot.warnings.clone_from(&self.warnings);
                 snapshot.warnings.extend(self.standing.iter().cloned());
+                for standing in self.vigil.standing() {
+                    if !snapshot.warnings.contains(&standing) {
+                        snapshot.warnings.push(standing);
+                    }
+                }
                 let unwritten = self.chronicle.unwritten();
                 if unwritten > 0 {
                     snapshot.warnings.push(format!(
@@ -208,7 +216,6 @@ impl Service {
                 rt::trim();
                 // Without a service manager there is nobody to tell.
                 let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-                self.resume(None);
             }
             ToService::Stopped => {
                 self.engine_gone = Some(None);
@@ -224,10 +231,38 @@ impl Service {
     // ---- programs --------------------------------------------------------------------------------
 
     fn ask_runner(&mut self, requests: impl IntoIterator<Item = Request>) {
-        if let Some(runner) = &mut self.runner {
-            for request in requests {
-                runner.send(&request);
+        let Some(runner) = &mut self.runner else {
+            return;
+        };
+        for mut request in requests {
+            if let Request::Start(start) = &mut request {
+                start.security = self.settings.global.script_security;
             }
+            runner.send(&request);
+        }
+    }
+
+    /// Says what the runner found about a program at its start, if that is news. What was said when
+    /// the file was read is none.
+    fn watch_over(&mut self, key: RunKey, found: Result<&str, &str>) {
+        let owner = || match key.kind() {
+            Kind::Check => Some(format!("vrrp_script {}", self.checks.name(key)?)),
+            Kind::Notify => {
+                let (name, keyword) = self.notify.owner(key)?;
+                Some(match name.strip_prefix("group ") {
+                    Some(group) => format!("vrrp_sync_group {group} {keyword}"),
+                    None => format!("vrrp_instance {name} {keyword}"),
+                })
+            }
+        };
+        let news = match found {
+            Ok(warning) => self.vigil.started(warning, owner),
+            Err(why) => self.vigil.refused(why, owner),
+        };
+        if let Some((level, text)) = news
+            && !self.warnings.contains(&text)
+        {
+            self.say(level, text);
         }
     }
 
@@ -242,28 +277,40 @@ impl Service {
                 );
                 self.lose_checks();
             }
-            Some(Reply::Started { key, .. }) => match key.kind() {
-                Kind::Check => {
-                    if let Some((check, run)) = self.checks.started(key) {
-                        self.engine.send(ToEngine::CheckStarted { check, run });
+            Some(Reply::Started { key, warning, .. }) => {
+                self.watch_over(key, Ok(&warning));
+                match key.kind() {
+                    Kind::Check => {
+                        if let Some((check, run)) = self.checks.started(key) {
+                            self.engine.send(ToEngine::CheckStarted { check, run });
+                        }
                     }
+                    Kind::Notify => self.notify.started(key),
                 }
-                Kind::Notify => self.notify.started(key),
-            },
+            }
             Some(Reply::Ended {
                 key, how, stderr, ..
-            }) => match key.kind() {
-                Kind::Check => {
-                    if let Some(done) = self.checks.ended(key, how, &stderr) {
-                        self.check_done(done);
-                    }
+            }) => {
+                if matches!(how, How::NotStarted(_)) && !how.is_our_trouble() {
+                    self.watch_over(key, Err(&stderr));
                 }
-                Kind::Notify => {
-                    let now = clock::now();
-                    self.notify.ended(now, key, how, &stderr, &mut self.outbox);
-                    self.send_out();
+                self.program_ended(key, how, &stderr);
+            }
+        }
+    }
+
+    fn program_ended(&mut self, key: RunKey, how: How, stderr: &str) {
+        match key.kind() {
+            Kind::Check => {
+                if let Some(done) = self.checks.ended(key, how, stderr) {
+                    self.check_done(done);
                 }
-            },
+            }
+            Kind::Notify => {
+                let now = clock::now();
+                self.notify.ended(now, key, how, stderr, &mut self.outbox);
+                self.send_out();
+            }
         }
     }
 

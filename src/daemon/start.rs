@@ -102,7 +102,7 @@ fn live(mut options: RunOptions) -> Result<(), Failure> {
         .map_err(|e| Failure::runtime(format!("cannot start the log: {e}")))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(1)
+        .max_blocking_threads(2)
         .build()
         .map_err(|e| Failure::runtime(format!("cannot start the service thread: {e}")))?;
     let place = Place {
@@ -212,6 +212,7 @@ async fn serve(
         runner_at: Instant::ZERO,
         checks: Checks::default(),
         probes: Probes::default(),
+        vigil: Default::default(),
         watchers,
         linkbeats,
         namespace,
@@ -259,6 +260,7 @@ async fn serve(
         service.say(Level::Warn, warning);
     }
     service.tell_tracked();
+    service.resume(None);
     service.resume_feeds();
     service.poll_links();
     rt::trim();

@@ -115,6 +115,9 @@ pub struct Evidence {
     /// A VRID.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vrid: Option<u8>,
+    /// Penalty of flap damping in thousandths.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub penalty_milli: Option<u32>,
     /// A count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
@@ -302,7 +305,7 @@ fn of_what(what: &What) -> Evidence {
         What::Priority { from, sum, by, .. } => {
             e.priority_was = Some(*from);
             e.sum = Some(*sum);
-            e.tracker.clone_from(by);
+            e.tracker = by.as_ref().map(|by| by.name.clone());
         }
         What::Check {
             name,
@@ -401,9 +404,19 @@ fn of_what(what: &What) -> Evidence {
             e.address = Some(cidr.to_string());
             e.interface = Some(link.clone());
         }
+        What::Damped {
+            penalty,
+            limit: _,
+            priority,
+            length,
+        } => {
+            e.our_priority = *priority;
+            e.penalty_milli = Some(*penalty);
+            e.length_s = seconds(*length);
+        }
         What::Stalled { late } => e.length_s = seconds(*late),
         What::Reloaded { how } => e.outcome = Some(Cow::Borrowed(how)),
-        What::Text { .. } => {}
+        What::DampingOver | What::Text { .. } => {}
     }
     e
 }
@@ -442,6 +455,10 @@ fn of_why(why: &Why) -> Evidence {
                 return e.and_verdict(*verdict);
             }
         }
+        Why::CheckUnusable { check, reason } => {
+            e.tracker = Some(check.clone());
+            e.reason = Some(reason.clone());
+        }
         Why::CheckPending { check } => e.tracker = Some(check.clone()),
         Why::LinkDown { link }
         | Why::LinkAbsent { link }
@@ -477,6 +494,7 @@ fn of_why(why: &Why) -> Evidence {
         Why::Late { by } => e.length_s = seconds(*by),
         Why::Startup
         | Why::Owner
+        | Why::FlapDamping
         | Why::Drained
         | Why::Operator
         | Why::Cleared

@@ -5,6 +5,7 @@
 
 pub mod addr;
 pub mod event;
+pub mod extras;
 pub mod feed;
 pub mod ids;
 pub mod links;

@@ -68,6 +68,15 @@ pub enum Level {
     Warn,
 }
 
+/// Something tracked that moved a priority.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mover {
+    /// `script`, `file`, `process`, `interface`.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
 /// What an instance does whose trackers fail under `all_failed hold`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Degraded {
@@ -134,6 +143,19 @@ pub enum What {
         /// The peer that took over too early.
         from: IpAddr,
     },
+    /// Flap damping begins to hold rises back.
+    Damped {
+        /// The penalty in thousandths.
+        penalty: u32,
+        /// Above this it began.
+        limit: u32,
+        /// At which priority it is held; `None` for FAULT.
+        priority: Option<u8>,
+        /// For about so long.
+        length: Duration,
+    },
+    /// Flap damping holds nothing back any longer.
+    DampingOver,
     /// The effective priority moved.
     Priority {
         /// Before.
@@ -142,8 +164,8 @@ pub enum What {
         to: u8,
         /// The sum before clamping.
         sum: i32,
-        /// The check that moved it, if one did.
-        by: Option<Arc<str>>,
+        /// What moved it, if something tracked did.
+        by: Option<Mover>,
     },
     /// A check rose or fell.
     Check {
@@ -320,6 +342,8 @@ impl What {
             Self::GroupSync { .. } => "group_sync",
             Self::GroupEntering { .. } => "group_transition",
             Self::HandoverOff { .. } => "handover_off",
+            Self::Damped { .. } => "flap_damped",
+            Self::DampingOver => "flap_damping_over",
             Self::Priority { .. } => "priority",
             Self::Check { up: true, .. } => "script_up",
             Self::Check { up: false, .. } => "script_down",
@@ -361,6 +385,7 @@ impl What {
                 ..
             }
             | Self::LateAdvert { .. }
+            | Self::DampingOver
             | Self::Interval { .. } => Level::Info,
             Self::Check { up: true, .. } => Level::Info,
             Self::Check { up: false, .. }
@@ -381,6 +406,7 @@ impl What {
             | Self::Restored { .. }
             | Self::Refused { .. }
             | Self::HandoverOff { .. }
+            | Self::Damped { .. }
             | Self::Stalled { .. } => Level::Warn,
             Self::UnknownVrid { aloud: false, .. } => Level::Debug,
             Self::Text { level, .. } => *level,
@@ -421,6 +447,28 @@ impl fmt::Display for What {
                 "{from} took over with a lower priority sooner than its Skew_Time allows: fast \
                  handover is off for this instance until reload (track_handover off silences this)"
             ),
+            Self::Damped {
+                penalty,
+                limit,
+                priority,
+                length,
+            } => {
+                let place = match priority {
+                    Some(priority) => format!("at priority {priority} or below"),
+                    None => "in FAULT".to_owned(),
+                };
+                write!(
+                    f,
+                    "flap damping: trackers moved it too often (penalty {}.{}, limit {limit}); it stays {place} \
+                     for about {}, unless nobody else is heard",
+                    penalty / 1000,
+                    penalty % 1000 / 100,
+                    Human(*length)
+                )
+            }
+            Self::DampingOver => {
+                f.write_str("flap damping is over: rises of the priority count again")
+            }
             Self::Priority { from, to, sum, by } => {
                 write!(f, "Changing effective priority from {from} to {to}")?;
                 match *sum {
@@ -429,7 +477,7 @@ impl fmt::Display for What {
                     _ => write!(f, " (sum {sum}, clamped)")?,
                 }
                 match by {
-                    Some(check) => write!(f, ": script {check}"),
+                    Some(Mover { kind, name }) => write!(f, ": {kind} {name}"),
                     None => Ok(()),
                 }
             }

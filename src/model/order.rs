@@ -43,6 +43,16 @@ pub enum Intent {
     Clear,
 }
 
+impl Intent {
+    /// Whether it was written down before a restart or a reload.
+    pub const fn is_resumed(self) -> bool {
+        match self {
+            Self::Drain { resumed, .. } | Self::Takeover { resumed } => resumed,
+            Self::Clear => false,
+        }
+    }
+}
+
 /// What came of an order.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -5,6 +5,7 @@
 //! known here.
 
 use crate::model::addr::VirtualAddress;
+pub use crate::model::extras::{DampingSettings, Thresholds, Window};
 use crate::model::ids::{Family, Version, Vrid};
 use crate::model::links::{LinkPoll, LinkSettings, Linkbeat, StaticAddress, TrackGroup};
 use crate::model::priority::{Priority, Weight};
@@ -189,6 +190,9 @@ pub struct GlobalSettings {
     pub log_unknown_vrids: bool,
     /// `enable_script_security`.
     pub script_security: bool,
+    /// `script_unusable fault`: a script that cannot be used counts as failing.
+    #[serde(default)]
+    pub unusable_faults: bool,
     /// `control_group`: who may read from the control socket.
     pub control_group: Option<Arc<str>>,
     /// `journal_keep`: events kept in the journal.
@@ -270,7 +274,11 @@ pub struct CheckSettings {
     pub fall: u32,
     /// `init_fail`: down until `rise` successes.
     pub init_fail: bool,
-    /// Why it cannot be used (missing, not executable, insecure); then nobody tracks it.
+    /// `window`, `rise_when_backup` and `fall_when_master`.
+    #[serde(default)]
+    pub thresholds: Thresholds,
+    /// Why it cannot be used (missing, not executable, insecure); then nobody tracks it, unless
+    /// `script_unusable fault` has it count as failing.
     pub unusable: Option<Arc<str>>,
 }
 
@@ -279,17 +287,20 @@ pub struct CheckSettings {
 pub enum Probe {
     /// A TCP connection can be made.
     Tcp {
-        /// Tried in order.
-        to: Vec<SocketAddr>,
+        /// Where to.
+        to: Place,
     },
     /// An HTTP server answers a GET with a status from 200 to 399.
     Http {
-        /// Tried in order.
-        to: Vec<SocketAddr>,
+        /// Where it is.
+        to: Place,
         /// What the Host field says.
         host: Arc<str>,
         /// Path and query.
         path: Arc<str>,
+        /// https: how its certificate is looked at.
+        #[serde(default)]
+        tls: Option<Tls>,
     },
     /// Somebody listens on a unix socket.
     Unix {
@@ -324,6 +335,29 @@ pub enum Probe {
     },
 }
 
+/// Where a probe connects to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Place {
+    /// Tried in order.
+    Addresses(Vec<SocketAddr>),
+    /// Looked up at each run; its addresses are tried in order.
+    Name {
+        /// The name.
+        host: Arc<str>,
+        /// The port.
+        port: u16,
+    },
+}
+
+/// How the certificate of an https server is looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Tls {
+    /// It must be valid for the host and come from an authority that the system trusts.
+    Verified,
+    /// Any will do.
+    Insecure,
+}
+
 /// A program, its arguments and who runs it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Command {
@@ -338,7 +372,8 @@ pub struct Command {
 pub struct RunAs {
     /// User name or number.
     pub user: Arc<str>,
-    /// Group name or number; `None` is the user's own.
+    /// Group name or number; `None` is the user's own. A colon before it, or alone, asks for the
+    /// user's other groups too.
     pub group: Option<Arc<str>>,
 }
 
@@ -416,6 +451,9 @@ pub struct RouterSettings {
     /// `track_handover`.
     #[serde(default)]
     pub handover: Handover,
+    /// `flap_damping`.
+    #[serde(default)]
+    pub damping: Option<DampingSettings>,
     /// `all_failed`.
     #[serde(default)]
     pub all_failed: AllFailed,

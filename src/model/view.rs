@@ -88,11 +88,29 @@ pub struct RouterView {
     /// What an operator asked of it, if that is in force.
     #[serde(default)]
     pub intent: Option<IntentView>,
+    /// Flap damping, where it is asked for.
+    #[serde(default)]
+    pub damping: Option<DampingView>,
     /// What its trackers' failure comes to under `all_failed hold`, in a sentence; `None` if none failed.
     #[serde(default)]
     pub degraded: Option<String>,
     /// Counters.
     pub counters: Counters,
+}
+
+/// How far a router's flapping has come.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct DampingView {
+    /// The penalty now; each move that a tracker causes adds 1.
+    pub penalty: f64,
+    /// Rises are held back above this.
+    pub limit: u32,
+    /// They are now.
+    pub held: bool,
+    /// It is in FAULT for this alone.
+    pub fault: bool,
+    /// Seconds until they are free again.
+    pub free_s: Option<f64>,
 }
 
 /// What would come of one tracker failing.
@@ -102,6 +120,9 @@ pub struct WhatIf {
     pub tracker: Arc<str>,
     /// `script`, `interface`, `file` or `process`.
     pub kind: String,
+    /// How many failed runs that takes, if a window or its role decides: `3 of 5 runs`.
+    #[serde(default)]
+    pub after: Option<String>,
     /// It has failed already: this is how things stand.
     pub failing: bool,
     /// Effective priority then.

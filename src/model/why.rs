@@ -81,6 +81,15 @@ pub enum Why {
         /// How its last run ended.
         verdict: Option<Verdict>,
     },
+    /// A script with weight 0 cannot be used (`script_unusable fault`).
+    CheckUnusable {
+        /// Which.
+        check: Arc<str>,
+        /// Why not, and the way out.
+        reason: Arc<str>,
+    },
+    /// Trackers moved it too often: it stays in fault for a while.
+    FlapDamping,
     /// A script has no result yet.
     CheckPending {
         /// Which.
@@ -182,6 +191,8 @@ impl Why {
             Self::Outranked { .. } => "higher_prio_advert",
             Self::TieLost { .. } => "higher_address",
             Self::CheckFailed { .. } => "check_failed",
+            Self::CheckUnusable { .. } => "check_unusable",
+            Self::FlapDamping => "flap_damping",
             Self::CheckPending { .. } => "check_pending",
             Self::LinkDown { .. } => "interface_down",
             Self::LinkAbsent { .. } => "interface_absent",
@@ -220,6 +231,8 @@ impl Why {
             | Self::Startup
             | Self::Owner
             | Self::CheckFailed { .. }
+            | Self::CheckUnusable { .. }
+            | Self::FlapDamping
             | Self::CheckPending { .. }
             | Self::LinkDown { .. }
             | Self::LinkAbsent { .. }
@@ -278,6 +291,12 @@ impl fmt::Display for Why {
                     "script {check} counts as failed until it has succeeded (init_fail)"
                 )
             }
+            Self::CheckUnusable { check, reason } => {
+                write!(f, "script {check} cannot be used: {reason}")
+            }
+            Self::FlapDamping => f.write_str(
+                "flap damping: trackers moved it too often, so it stays out for a while",
+            ),
             Self::CheckPending { check } => write!(f, "script {check} has no result yet"),
             Self::LinkDown { link } => write!(f, "interface {link} is down"),
             Self::LinkAbsent { link } => write!(f, "interface {link} does not exist"),

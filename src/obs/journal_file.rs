@@ -19,6 +19,8 @@ const LARGEST: u64 = 8 * 1024 * 1024;
 const LARGEST_EVENT: u64 = 1024;
 /// Events that may wait for a slow disk; beyond them events are missing in the file alone.
 const WAITING: usize = 1024;
+/// No journal has come so far; beyond it there would soon be no number left to go on with.
+const HIGHEST: u64 = 1 << 62;
 /// How long the end waits for a slow disk.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -48,7 +50,10 @@ pub(super) fn load(dir: &Path, keep: usize) -> io::Result<Loaded> {
         loaded.lines += 1;
         match serde_json::from_slice::<Event>(line) {
             // A number that does not grow is of a file that was put together by hand.
-            Ok(event) if loaded.events.last().is_none_or(|e| e.seq < event.seq) => {
+            Ok(event)
+                if loaded.events.last().is_none_or(|e| e.seq < event.seq)
+                    && event.seq < HIGHEST =>
+            {
                 loaded.events.push(event);
             }
             Ok(_) | Err(_) => loaded.damaged += 1,
@@ -65,6 +70,7 @@ fn largest(keep: usize) -> u64 {
 
 /// The end of the file, from the beginning of a line.
 fn newest_part(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
+    regular(path)?;
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     let skipped = length.saturating_sub(largest);
@@ -76,6 +82,15 @@ fn newest_part(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
         bytes.drain(..line.map_or(bytes.len(), |at| at + 1));
     }
     Ok(bytes)
+}
+
+/// Opening a FIFO or a terminal would wait for its other end.
+fn regular(path: &Path) -> io::Result<()> {
+    if fs::metadata(path)?.is_file() {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("{NAME} is not a regular file")))
+    }
 }
 
 /// The near end of the thread that writes.
@@ -162,6 +177,10 @@ impl Drop for Writer {
 
 /// Opens the file at its end, and at the beginning of a line.
 fn append(path: &Path) -> io::Result<File> {
+    match regular(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
     let mut file = OpenOptions::new()
         .create(true)
         .append(true)
@@ -371,6 +390,22 @@ mod tests {
             write(dir.path(), 10, 7..=7);
             assert_eq!(numbers(dir.path(), 10), [7], "{garbage:?}");
         }
+    }
+
+    #[test]
+    fn a_number_that_leaves_none_to_go_on_with_is_left_out() {
+        let dir = tempfile::tempdir().expect("a folder");
+        write(dir.path(), 10, [3, u64::MAX - 1, u64::MAX].into_iter());
+        assert_eq!(numbers(dir.path(), 10), [3]);
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join(NAME);
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+        assert!(load(dir.path(), 10).is_err());
+        assert!(Writer::start(dir.path(), 10, 0).is_err());
     }
 
     #[test]

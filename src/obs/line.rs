@@ -83,7 +83,7 @@ impl Line {
             What::Priority { from, to, by, .. } => {
                 line.priority = Some((*to).into());
                 line.priority_was = Some((*from).into());
-                line.script = by.as_deref().map(str::to_owned);
+                line.script = by.as_ref().map(|by| by.name.to_string());
             }
             What::Check { name, .. } | What::CheckExit { name, .. } | What::CheckBusy { name } => {
                 line.script = Some(name.to_string());
@@ -110,6 +110,8 @@ impl Line {
             | What::Reloaded { .. }
             | What::Text { .. }
             | What::GroupSync { .. }
+            | What::Damped { .. }
+            | What::DampingOver
             | What::HandoverOff { .. } => {}
         }
         line
@@ -190,7 +192,7 @@ pub(super) const fn level(notice: Level) -> tracing::Level {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::notice::{Phase, Why};
+    use crate::model::notice::{Mover, Phase, Why};
     use std::net::Ipv4Addr;
 
     #[test]
@@ -229,7 +231,10 @@ mod tests {
                 from: 103,
                 to: 101,
                 sum: 101,
-                by: Some("chk".into()),
+                by: Some(Mover {
+                    kind: "script",
+                    name: "chk".into(),
+                }),
             },
         });
         assert_eq!((line.priority_was, line.priority), (Some(103), Some(101)));

@@ -7,6 +7,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::Pid;
 use std::fmt::Display;
 use std::hint::black_box;
+use std::process::Command;
 use std::sync::OnceLock;
 
 /// Stack that is touched beforehand: more than the engine uses in one turn.
@@ -66,6 +67,18 @@ pub fn raise(settings: &ProcessSettings) -> Raised {
         });
     }
     raised
+}
+
+/// Gives the calling thread the usual place in the queue: SCHED_OTHER, nice value 0. Without the right
+/// to it things stay as they are.
+pub fn usual() {
+    let _ = sys::usual_policy();
+    let _ = sys::nice(0);
+}
+
+/// Has a program begin as this user, with this group and these others.
+pub fn become_with_groups(command: &mut Command, uid: u32, gid: u32, groups: &[u32]) {
+    sys::become_with_groups(command, uid, gid, groups.to_vec());
 }
 
 impl Raised {

@@ -5,6 +5,8 @@ use std::io;
 use std::mem::{self, MaybeUninit};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::ptr;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -362,6 +364,32 @@ pub(super) fn policy() -> i32 {
 pub(super) fn nice(value: i8) -> io::Result<()> {
     // SAFETY: plain numbers; id 0 is the calling thread.
     check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, value.into()) })
+}
+
+/// Gives the calling thread the usual policy, SCHED_OTHER.
+pub(super) fn usual_policy() -> io::Result<()> {
+    // SAFETY: sched_param is plain numbers, for all of which zero is valid.
+    let param: libc::sched_param = unsafe { mem::zeroed() };
+    // SAFETY: thread 0 is the calling one; the kernel reads a live sched_param.
+    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const param) })
+}
+
+/// Has a program begin as this user, with all of these groups.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "std forks for it, which is what the process that calls it is there for"
+)]
+pub(super) fn become_with_groups(command: &mut Command, uid: u32, gid: u32, groups: Vec<u32>) {
+    let change = move || {
+        // SAFETY: the kernel reads as many live group numbers as there are.
+        check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })?;
+        // SAFETY: plain numbers; the group first, while there is still the right to change it.
+        check(unsafe { libc::setgid(gid) })?;
+        // SAFETY: plain numbers.
+        check(unsafe { libc::setuid(uid) })
+    };
+    // SAFETY: between fork and exec the closure makes three system calls and allocates nothing.
+    unsafe { command.pre_exec(change) };
 }
 
 /// Locks what is touched, now and later, without touching it.

@@ -1,7 +1,7 @@
 //! One virtual router on one node: what it tracks, and what its priority comes to.
 
 use crate::core::fold::{Pull, Standing, effective, pull, pull_of, pull_of_value};
-use crate::model::settings::{RouterSettings, Settings};
+use crate::model::settings::{CheckSettings, RouterSettings, Settings};
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -53,6 +53,8 @@ pub(super) struct Tracker {
     pub(super) of: Option<Arc<str>>,
     /// Its first result may come long after the start.
     pub(super) slow: bool,
+    /// How many failed runs of the MASTER's take it down, if that is not plain `fall`.
+    pub(super) after: Option<String>,
     /// The instance's own link: when it fails, nothing can be sent any more.
     pub(super) own_link: bool,
 }
@@ -124,7 +126,10 @@ impl Tracker {
             (Kind::Process, true) => "runs",
             (Kind::File, _) => return format!("{name} says {}", self.value(false)),
         };
-        format!("{name} {verb}")
+        match self.after.as_ref().filter(|_| !self.reverse) {
+            Some(after) => format!("{name} {verb} ({after})"),
+            None => format!("{name} {verb}"),
+        }
     }
 }
 
@@ -196,8 +201,8 @@ impl Member<'_> {
 
 /// What is known of one node's settings, for all of its instances.
 pub(super) struct Definitions<'a> {
-    /// Scripts that can be used, and whether their first result may come late.
-    scripts: HashMap<&'a str, bool>,
+    /// Scripts that can be used.
+    scripts: HashMap<&'a str, &'a CheckSettings>,
     files: HashSet<&'a str>,
     processes: HashSet<&'a str>,
     /// The sync group of each instance that has one, by its place.
@@ -210,7 +215,7 @@ impl<'a> Definitions<'a> {
     pub(super) fn of(settings: &'a Settings) -> Self {
         let usable = settings.checks.iter().filter(|c| c.unusable.is_none());
         let mut this = Self {
-            scripts: usable.map(|c| (&*c.name, c.init_fail)).collect(),
+            scripts: usable.map(|c| (&*c.name, &**c)).collect(),
             files: settings.files.iter().map(|f| &*f.name).collect(),
             processes: settings.processes.iter().map(|p| &*p.name).collect(),
             group_of: HashMap::new(),
@@ -265,14 +270,16 @@ impl<'a> Definitions<'a> {
             reverse,
             of: None,
             slow: false,
+            after: None,
             own_link: false,
         };
         let mut all = Vec::with_capacity(router.tracks.len() + 1);
         for track in &router.tracks {
-            if let Some(slow) = self.scripts.get(&*track.check) {
+            if let Some(script) = self.scripts.get(&*track.check) {
                 let weight = track.weight.get();
                 let mut one = tracker(Kind::Script, &track.check, weight, track.reverse);
-                one.slow = *slow;
+                one.slow = script.init_fail;
+                one.after = script.thresholds.falls_after(true);
                 all.push(one);
             }
         }
@@ -330,6 +337,7 @@ mod tests {
             reverse,
             of: None,
             slow: false,
+            after: None,
             own_link: false,
         }
     }

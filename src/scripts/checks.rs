@@ -28,6 +28,7 @@ pub struct Checks {
 
 #[derive(Debug)]
 struct Running {
+    name: Arc<str>,
     check: CheckId,
     run: RunId,
     stopped: bool,
@@ -38,6 +39,7 @@ impl Checks {
     pub fn start(&mut self, check: CheckId, run: RunId, settings: &CheckSettings) -> Request {
         let key = RunKey::check(run);
         let running = Running {
+            name: settings.name.clone(),
             check,
             run,
             stopped: false,
@@ -48,7 +50,13 @@ impl Checks {
             argv: settings.command.argv.clone(),
             user: settings.command.user.clone(),
             env: Vec::new(),
+            security: false,
         })
+    }
+
+    /// Which script a run is of.
+    pub fn name(&self, key: RunKey) -> Option<&Arc<str>> {
+        self.running.get(&key).map(|running| &running.name)
     }
 
     /// The engine wants a run gone; `None` if it is already.
@@ -131,6 +139,7 @@ mod tests {
             rise: 1,
             fall: 1,
             init_fail: false,
+            thresholds: Default::default(),
             unusable: None,
         }
     }

@@ -150,7 +150,7 @@ impl Runner {
 
     fn note(&mut self, reply: &Reply) {
         match *reply {
-            Reply::Started { key, pid } if key.kind() == Kind::Check => {
+            Reply::Started { key, pid, .. } if key.kind() == Kind::Check => {
                 let pid = i32::try_from(pid).ok().filter(|pid| *pid > 1);
                 self.checks.extend(pid.map(|pid| (key, Pid::from_raw(pid))));
             }

@@ -16,4 +16,5 @@ pub mod runner;
 mod told;
 pub mod users;
 pub mod vet;
+pub mod vigil;
 pub mod watch;

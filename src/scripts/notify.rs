@@ -341,6 +341,14 @@ impl NotifyQueues {
         self.advance(now, name, out);
     }
 
+    /// Whose program a run is: the queue, and the keyword that names the program.
+    pub fn owner(&self, key: RunKey) -> Option<(&Arc<str>, &'static str)> {
+        self.queues.iter().find_map(|(name, queue)| {
+            let running = queue.running.as_ref().filter(|r| r.key == key)?;
+            Some((name, running.program.keyword))
+        })
+    }
+
     /// Starts what is next in a queue that has nothing running.
     fn advance(&mut self, now: Instant, name: &Arc<str>, out: &mut Outbox) {
         let Some(queue) = self.queues.get_mut(name) else {

@@ -70,6 +70,8 @@ pub struct Start {
     pub user: Option<RunAs>,
     /// Added to the inherited environment.
     pub env: Vec<(String, String)>,
+    /// `enable_script_security`: it is not started if it is not safe.
+    pub security: bool,
 }
 
 /// From the service thread.
@@ -120,6 +122,8 @@ pub enum Reply {
         key: RunKey,
         /// Its process, which leads a group of its own.
         pid: u32,
+        /// Why it is not safe, and the way out; empty if it is.
+        warning: String,
     },
     /// Its direct child was reaped, or it never ran.
     Ended {
@@ -160,6 +164,7 @@ impl Request {
                         text(&mut out, group)?;
                     }
                 }
+                out.push(u8::from(start.security));
                 count(&mut out, start.env.len())?;
                 for (name, value) in &start.env {
                     text(&mut out, name)?;
@@ -200,6 +205,7 @@ impl Request {
                         },
                     }),
                 };
+                let security = left.byte()? != 0;
                 let pairs = left.count()?;
                 let mut env = Vec::new();
                 for _ in 0..pairs {
@@ -213,6 +219,7 @@ impl Request {
                     argv,
                     user,
                     env,
+                    security,
                 })
             }
             SIGNAL => Self::Signal {
@@ -235,10 +242,11 @@ impl Reply {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
         match self {
-            Self::Started { key, pid } => {
+            Self::Started { key, pid, warning } => {
                 out.push(STARTED);
                 number(&mut out, key.0);
                 number(&mut out, u64::from(*pid));
+                out.extend_from_slice(last(warning, TAIL).as_bytes());
             }
             Self::Ended {
                 key,
@@ -269,7 +277,8 @@ impl Reply {
             STARTED => {
                 let key = RunKey(left.number()?);
                 let pid = u32::try_from(left.number()?).ok()?;
-                left.0.is_empty().then_some(Self::Started { key, pid })
+                let warning = std::str::from_utf8(left.0).ok()?.to_owned();
+                Some(Self::Started { key, pid, warning })
             }
             ENDED => {
                 let key = RunKey(left.number()?);
@@ -360,6 +369,7 @@ mod tests {
                 group: Some("nogroup".into()),
             }),
             env: vec![("VRRP_FROM".to_owned(), "BACKUP".to_owned())],
+            security: true,
         }
     }
 
@@ -438,6 +448,9 @@ mod tests {
                 _ => How::NotStarted(value),
             };
             let reply = Reply::Ended { key: RunKey(key), how, stderr, millis };
+            prop_assert_eq!(Reply::decode(&reply.encode()), Some(reply.clone()));
+            let Reply::Ended { key, stderr, .. } = reply else { unreachable!("an end") };
+            let reply = Reply::Started { key, pid: 7, warning: stderr };
             prop_assert_eq!(Reply::decode(&reply.encode()), Some(reply));
         }
     }

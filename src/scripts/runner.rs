@@ -16,7 +16,8 @@ use crate::model::settings::RunAs;
 use crate::os::rt;
 use crate::scripts::capture::Capture;
 use crate::scripts::protocol::{How, Kind, LARGEST, Reply, Request, RunKey, Signal, Start};
-use crate::scripts::users::{self, Ids, Unknown};
+use crate::scripts::users::{self, Ids, Whom};
+use crate::scripts::vet::{self, Fault, Unfit};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
@@ -113,15 +114,24 @@ struct Leaving {
 
 /// A user that was looked up.
 struct Found {
-    whom: Option<RunAs>,
-    ids: Result<Ids, Unknown>,
+    user: Option<RunAs>,
+    security: bool,
+    whom: Result<Whom, Unfit>,
     until: Duration,
+}
+
+/// What was found unsafe about a program, in words: naming owners may go to a directory service.
+struct Told {
+    program: Arc<str>,
+    fault: Fault,
+    text: String,
 }
 
 struct Runner {
     sigchld: UnixStream,
     own: Ids,
     found: Vec<Found>,
+    told: Vec<Told>,
     runs: Vec<Run>,
     left: Vec<Left>,
     outbox: VecDeque<Vec<u8>>,
@@ -171,10 +181,13 @@ impl Runner {
         let _ = std::env::set_current_dir("/");
         // Refused without CAP_SETGID; then there is nothing to give away either.
         let _ = setgroups(&[]);
+        // Programs get the usual place in the queue, however urgent the daemon itself is.
+        rt::usual();
         Ok(Self {
             sigchld,
             own: users::own(),
             found: Vec::new(),
+            told: Vec::new(),
             runs: Vec::new(),
             left: Vec::new(),
             outbox: VecDeque::new(),
@@ -273,14 +286,15 @@ impl Runner {
     fn start(&mut self, start: &Start) {
         let key = start.key;
         match self.launch(start) {
-            Ok(run) => {
+            Ok((run, warning)) => {
                 self.reply(&Reply::Started {
                     key,
                     pid: run.child.id(),
+                    warning,
                 });
                 self.runs.push(run);
             }
-            Err((errno, text)) => self.reply(&Reply::Ended {
+            Err(Unfit { errno, text }) => self.reply(&Reply::Ended {
                 key,
                 how: How::NotStarted(errno),
                 stderr: text,
@@ -289,34 +303,68 @@ impl Runner {
         }
     }
 
-    fn ids(&mut self, whom: Option<&RunAs>) -> Result<Ids, Unknown> {
+    fn whom(&mut self, user: Option<&RunAs>, security: bool) -> Result<Whom, Unfit> {
         let now = now();
         self.found.retain(|found| found.until > now);
-        let known = self.found.iter().find(|found| found.whom.as_ref() == whom);
-        if let Some(found) = known {
-            return found.ids.clone();
+        let of = |found: &&Found| found.user.as_ref() == user && found.security == security;
+        if let Some(found) = self.found.iter().find(of) {
+            return found.whom.clone();
         }
-        let ids = users::resolve(whom);
+        let whom = vet::whom(user, security);
         self.found.push(Found {
-            whom: whom.cloned(),
-            ids: ids.clone(),
+            user: user.cloned(),
+            security,
+            whom: whom.clone(),
             until: now + BELIEVED,
         });
-        ids
+        whom
     }
 
-    fn launch(&mut self, start: &Start) -> Result<Run, (i32, String)> {
-        let program = start.argv.first().map_or("", |word| &**word);
-        let ids = self
-            .ids(start.user.as_ref())
-            .map_err(|unknown| (nix::libc::EINVAL, unknown.to_string()))?;
+    /// A fault in words; empty if there is none.
+    fn warning(&mut self, program: &Arc<str>, fault: Option<Fault>) -> String {
+        let known = self.told.iter().position(|told| told.program == *program);
+        match (fault, known) {
+            (None, None) => String::new(),
+            (None, Some(at)) => {
+                self.told.swap_remove(at);
+                String::new()
+            }
+            (Some(fault), Some(at)) if self.told[at].fault == fault => self.told[at].text.clone(),
+            (Some(fault), known) => {
+                if let Some(at) = known {
+                    self.told.swap_remove(at);
+                }
+                let text = fault.to_string();
+                self.told.push(Told {
+                    program: program.clone(),
+                    fault,
+                    text: text.clone(),
+                });
+                text
+            }
+        }
+    }
+
+    fn launch(&mut self, start: &Start) -> Result<(Run, String), Unfit> {
+        let none = Arc::from("");
+        let program = start.argv.first().unwrap_or(&none);
+        let whom = self.whom(start.user.as_ref(), start.security)?;
+        let vetted = vet::at_start(program, &whom, start.security).map_err(|unfit| Unfit {
+            text: match unfit.text.strip_prefix(&**program) {
+                Some(_) => unfit.text,
+                None => format!("{program}: {}", unfit.text),
+            },
+            ..unfit
+        })?;
+        let warning = self.warning(program, vetted.fault);
         // Without memory for it the program runs all the same, only its words are lost.
         let (stderr, theirs) = match Capture::new() {
             Ok((capture, theirs)) => (Some(capture), theirs),
             Err(_) => (None, Stdio::null()),
         };
-        let mut command = Command::new(program);
+        let mut command = Command::new(&vetted.given);
         command
+            .arg0(&**program)
             .args(start.argv.iter().skip(1).map(|word| &**word))
             .envs(start.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -326,32 +374,41 @@ impl Runner {
         for name in UNWANTED {
             command.env_remove(name);
         }
-        self.become_user(&mut command, ids);
+        self.become_user(&mut command, &whom);
         let started = now();
         let child = command.spawn().map_err(|error| {
-            let errno = error.raw_os_error().unwrap_or(nix::libc::EINVAL);
-            let whom = users::names(ids);
-            (
-                errno,
-                format!("{program}: cannot be run as {whom}: {error}"),
-            )
+            let name = users::names(whom.ids);
+            let mut text = format!("{program}: cannot be run as {name}: {error}");
+            if let Err(why) = vet::executable(&vetted.given, &whom) {
+                text = format!("{text}: {}", why.text);
+            }
+            Unfit {
+                errno: error.raw_os_error().unwrap_or(nix::libc::EINVAL),
+                text,
+            }
         })?;
         let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
-        Ok(Run {
+        let run = Run {
             key: start.key,
             child,
             group,
             started,
             stderr,
             told: false,
-        })
+        };
+        Ok((run, warning))
     }
 
     #[allow(
         clippy::disallowed_methods,
         reason = "std forks for these, which is what this process is there for"
     )]
-    fn become_user(&self, command: &mut Command, ids: Ids) {
+    fn become_user(&self, command: &mut Command, whom: &Whom) {
+        let ids = whom.ids;
+        if !whom.groups.is_empty() {
+            // std would take all other groups away together with the user.
+            return rt::become_with_groups(command, ids.uid, ids.gid, &whom.groups);
+        }
         // Not asked for where nothing changes: std then spawns without a fork, and a user
         // namespace that maps only us allows no setgroups.
         if ids.gid != self.own.gid {

@@ -107,6 +107,7 @@ pub(super) fn programs(what: &Notification, skipped: u32) -> VecDeque<Program> {
                     argv,
                     user: command.user.clone(),
                     env: env.clone(),
+                    security: false,
                 },
             }
         })
@@ -213,6 +214,7 @@ pub(super) mod tests {
             track_processes: Vec::new(),
             track_sessions: Vec::new(),
             handover: crate::model::settings::Handover::default(),
+            damping: None,
             all_failed: crate::model::settings::AllFailed::default(),
             notify: NotifySettings {
                 master: command("/master"),

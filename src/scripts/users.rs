@@ -1,19 +1,44 @@
 //! As whom a program runs: names to numbers.
 
 use crate::model::settings::RunAs;
-use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
+use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid, getgrouplist};
+use std::ffi::CString;
 use std::fmt;
 
 /// The user scripts run as when the file names none and this one exists (keepalived's rule).
 pub const DEFAULT_USER: &str = "keepalived_script";
 
-/// User and group by number. There are no supplementary groups.
+/// User and group by number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Ids {
     /// User.
     pub uid: u32,
-    /// Group, the only one.
+    /// Group.
     pub gid: u32,
+}
+
+/// Who a program becomes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Whom {
+    /// User and group.
+    pub ids: Ids,
+    /// The user's other groups, where they are asked for.
+    pub groups: Vec<u32>,
+}
+
+impl Whom {
+    /// Without other groups.
+    pub const fn alone(ids: Ids) -> Self {
+        Self {
+            ids,
+            groups: Vec::new(),
+        }
+    }
+
+    /// Whether it is in this group.
+    pub fn is_in(&self, gid: u32) -> bool {
+        self.ids.gid == gid || self.groups.contains(&gid)
+    }
 }
 
 /// A user or group that does not exist.
@@ -61,20 +86,21 @@ pub fn uid_of(user: &str) -> Option<u32> {
 
 /// The numbers behind a user; without one the default script user, else ourselves.
 ///
-/// A group may carry keepalived's leading colon (which asks for supplementary groups, not given
-/// here); a lone colon is the user's own group.
+/// A colon before the group asks for the user's other groups too; a lone colon is the user's own
+/// group with them.
 ///
 /// # Errors
 /// The user or the group does not exist. A number counts only if it belongs to one.
-pub fn resolve(whom: Option<&RunAs>) -> Result<Ids, Unknown> {
+pub fn resolve(whom: Option<&RunAs>) -> Result<Whom, Unknown> {
     let Some(whom) = whom else {
-        return Ok(default_user().unwrap_or_else(own));
+        return Ok(Whom::alone(default_user().unwrap_or_else(own)));
     };
     let user = find_user(&whom.user).ok_or_else(|| Unknown {
         what: "user",
         name: whom.user.to_string(),
     })?;
     let group = whom.group.as_deref().unwrap_or("");
+    let others = group.starts_with(':');
     let group = group.strip_prefix(':').unwrap_or(group);
     let gid = if group.is_empty() {
         user.gid
@@ -84,10 +110,26 @@ pub fn resolve(whom: Option<&RunAs>) -> Result<Ids, Unknown> {
             name: group.to_owned(),
         })?
     };
-    Ok(Ids {
+    let ids = Ids {
         uid: user.uid.as_raw(),
         gid: gid.as_raw(),
-    })
+    };
+    let groups = if others {
+        groups(&user, gid)
+    } else {
+        Vec::new()
+    };
+    Ok(Whom { ids, groups })
+}
+
+/// All groups of a user, sorted, this one among them.
+fn groups(user: &User, gid: Gid) -> Vec<u32> {
+    let name = CString::new(user.name.as_str()).unwrap_or_default();
+    let found = getgrouplist(&name, gid).unwrap_or_else(|_| vec![gid]);
+    let mut groups: Vec<u32> = found.into_iter().map(Gid::as_raw).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    groups
 }
 
 fn find_user(name: &str) -> Option<User> {
@@ -133,10 +175,22 @@ mod tests {
     #[test]
     fn root_is_found_by_name_and_by_number() {
         let root = Ids { uid: 0, gid: 0 };
-        assert_eq!(resolve(Some(&whom("root", None))), Ok(root));
-        assert_eq!(resolve(Some(&whom("0", Some("0")))), Ok(root));
-        assert_eq!(resolve(Some(&whom("root", Some(":")))), Ok(root));
-        assert_eq!(resolve(Some(&whom("root", Some(":root")))), Ok(root));
+        let ids = |user, group| resolve(Some(&whom(user, group))).map(|whom| whom.ids);
+        assert_eq!(ids("root", None), Ok(root));
+        assert_eq!(ids("0", Some("0")), Ok(root));
+        assert_eq!(ids("root", Some(":")), Ok(root));
+        assert_eq!(ids("root", Some(":root")), Ok(root));
+    }
+
+    #[test]
+    fn a_colon_asks_for_the_users_other_groups() {
+        let groups = |group| resolve(Some(&whom("root", group))).map(|whom| whom.groups);
+        assert_eq!(groups(None), Ok(vec![]));
+        assert_eq!(groups(Some("root")), Ok(vec![]));
+        for colon in [":", ":root"] {
+            let groups = groups(Some(colon)).expect("known");
+            assert!(groups.contains(&0), "{groups:?}");
+        }
     }
 
     #[test]

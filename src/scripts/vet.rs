@@ -6,9 +6,10 @@
 //! found. A directory that is itself a link is no fault.
 
 use crate::model::settings::{
-    CheckSettings, Command, ExternalSettings, NotifySettings, RouterSettings, Settings,
+    CheckSettings, Command, ExternalSettings, GroupSettings, NotifySettings, RouterSettings, RunAs,
+    Settings,
 };
-use crate::scripts::users::{self, Ids};
+use crate::scripts::users::{self, Ids, Whom};
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fmt;
@@ -18,6 +19,9 @@ use std::sync::Arc;
 
 /// Links followed on one way; the kernel's own limit.
 const LINKS: usize = 40;
+
+/// What is said of a program that runs although it is not safe, before the reason.
+pub const UNSAFE: &str = "runs although it is not safe: ";
 
 /// Where names without a slash are looked for if PATH is not set.
 const PATH: &str = "/bin:/usr/bin";
@@ -47,12 +51,44 @@ impl fmt::Display for Finding {
 /// A program that can be run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Vetted {
+    /// What is to be executed: the path as given, or where PATH has the name.
+    pub given: PathBuf,
     /// Where it really is, all links followed.
     pub path: PathBuf,
     /// Who runs it.
-    pub ids: Ids,
+    pub whom: Whom,
     /// Why that is not safe; `None` if it is, or if no harm can come of it.
-    pub unsafe_because: Option<String>,
+    pub fault: Option<Fault>,
+}
+
+/// A program that must not be run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unfit {
+    /// The error number that tells it best.
+    pub errno: i32,
+    /// What and the way out.
+    pub text: String,
+}
+
+/// What is unsafe about something on the way to a program.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    path: PathBuf,
+    mode: u32,
+    owner: Ids,
+    what: &'static str,
+    way_out: &'static str,
+}
+
+/// `/usr/local/bin is group-writable (02775 root:staff); chmod g-w it or set script_user`.
+///
+/// Asks the user database for names.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, way_out, .. } = self;
+        let (path, shown) = (self.path.display(), shown(self.mode, self.owner));
+        write!(f, "{path} {what} ({shown}); {way_out} or set script_user")
+    }
 }
 
 /// Judges every program of a configuration. A check that cannot be used is marked, a notify program
@@ -71,8 +107,17 @@ pub fn settings(settings: &mut Settings) -> Vec<Finding> {
         if check.probe.is_some() {
             continue;
         }
+        // Not defined; that was said when the file was read.
+        if check.unusable.is_some() {
+            continue;
+        }
         let owner = format!("vrrp_script {}", check.name);
         if let Err(text) = judge(&check.command, security, &owner, &mut findings) {
+            if let Some(finding) = findings.last_mut()
+                && settings.global.unusable_faults
+            {
+                finding.text += " (counts as failing: script_unusable fault)";
+            }
             let check: &mut CheckSettings = Arc::make_mut(check);
             check.unusable = Some(text.into());
         }
@@ -86,6 +131,11 @@ pub fn settings(settings: &mut Settings) -> Vec<Finding> {
         let router: &mut RouterSettings = Arc::make_mut(router);
         let owner = format!("vrrp_instance {}", router.name);
         notify(&mut router.notify, security, &owner, &mut findings);
+    }
+    for group in &mut settings.groups {
+        let group: &mut GroupSettings = Arc::make_mut(group);
+        let owner = format!("vrrp_sync_group {}", group.name);
+        notify(&mut group.notify, security, &owner, &mut findings);
     }
     findings
 }
@@ -129,22 +179,18 @@ fn judge(
 ) -> Result<(), String> {
     let verdict = self::command(command, security);
     let (unusable, text) = match &verdict {
+        Ok(Vetted { fault: None, .. }) => return Ok(()),
         Ok(Vetted {
-            unsafe_because: None,
-            ..
-        }) => return Ok(()),
-        Ok(Vetted {
-            unsafe_because: Some(why),
-            ..
-        }) => (false, format!("runs although it is not safe: {why}")),
-        Err(text) => (true, text.clone()),
+            fault: Some(fault), ..
+        }) => (false, format!("{UNSAFE}{fault}")),
+        Err(unfit) => (true, unfit.text.clone()),
     };
     findings.push(Finding {
         owner: owner.to_owned(),
         unusable,
         text,
     });
-    verdict.map(drop)
+    verdict.map(drop).map_err(|unfit| unfit.text)
 }
 
 /// Judges one program.
@@ -152,50 +198,81 @@ fn judge(
 /// # Errors
 /// It does not exist, its user does not or may not execute it; with `security` also when it is not
 /// safe, or when nobody said who is to run it. The text names the path and the way out.
-pub fn command(command: &Command, security: bool) -> Result<Vetted, String> {
+pub fn command(command: &Command, security: bool) -> Result<Vetted, Unfit> {
     let program = command.argv.first().map_or("", |word| &**word);
-    let ids = whom(command, security)?;
-    let given = find(program, ids)?;
+    let whom = whom(command.user.as_ref(), security)?;
+    let vetted = at_start(program, &whom, security)?;
+    executable(&vetted.given, &whom)?;
+    Ok(vetted)
+}
+
+/// Judges a program that is about to be started: where it is and whether it is safe. Whether its user
+/// may execute it the kernel tells better.
+///
+/// What is found safe stays so until it is executed: nobody but root can then replace anything on the
+/// way. So it may be executed by its path, and a script sees in `$0` what is configured.
+///
+/// # Errors
+/// It does not exist, or is no file; with `security` also when it is not safe.
+pub fn at_start(program: &str, whom: &Whom, security: bool) -> Result<Vetted, Unfit> {
+    let given = find(program, whom)?;
     let way = Way::walk(&given)?;
     let last = way.steps.last().ok_or_else(|| empty(program))?;
     if last.kind != Kind::File {
-        return Err(format!(
-            "{} is not a file; name a program",
-            last.path.display()
-        ));
+        let text = format!("{} is not a file; name a program", last.path.display());
+        return Err(unfit(nix::libc::EACCES, text));
     }
-    may_execute(&way, ids)?;
+    let ids = whom.ids;
     let set_root = (last.mode & 0o4000 != 0 && last.owner.uid == 0)
         || (last.mode & 0o2000 != 0 && last.owner.gid == 0);
-    let danger = ids.uid == 0 || ids.gid == 0 || set_root;
-    let unsafe_because = danger.then(|| way.steps.iter().find_map(fault)).flatten();
-    match unsafe_because {
-        Some(why) if security => Err(why),
-        unsafe_because => Ok(Vetted {
+    let danger = ids.uid == 0 || whom.is_in(0) || set_root;
+    let fault = danger.then(|| way.steps.iter().find_map(fault)).flatten();
+    match fault {
+        Some(fault) if security => Err(unfit(nix::libc::EPERM, fault.to_string())),
+        fault => Ok(Vetted {
             path: last.path.clone(),
-            ids,
-            unsafe_because,
+            given,
+            whom: whom.clone(),
+            fault,
         }),
     }
 }
 
-fn empty(program: &str) -> String {
-    format!("{program:?} names no program; give its path")
+/// Whether a user may pass the directories to a file and execute it, by their modes.
+///
+/// # Errors
+/// It may not, or the file is not there.
+pub fn executable(given: &Path, whom: &Whom) -> Result<(), Unfit> {
+    may_execute(&Way::walk(given)?, whom).map_err(|text| unfit(nix::libc::EACCES, text))
 }
 
-fn whom(command: &Command, security: bool) -> Result<Ids, String> {
-    if command.user.is_none() && security && users::default_user().is_none() {
-        return Err(format!(
+const fn unfit(errno: i32, text: String) -> Unfit {
+    Unfit { errno, text }
+}
+
+fn empty(program: &str) -> Unfit {
+    let text = format!("{program:?} names no program; give its path");
+    unfit(nix::libc::ENOENT, text)
+}
+
+/// Who runs a program.
+///
+/// # Errors
+/// That one does not exist; with `security` also when nobody is named.
+pub fn whom(user: Option<&RunAs>, security: bool) -> Result<Whom, Unfit> {
+    if user.is_none() && security && users::default_user().is_none() {
+        let text = format!(
             "nobody is named to run it and enable_script_security is set; \
              create the user {} or set script_user",
             users::DEFAULT_USER
-        ));
+        );
+        return Err(unfit(nix::libc::EPERM, text));
     }
-    users::resolve(command.user.as_ref()).map_err(|unknown| unknown.to_string())
+    users::resolve(user).map_err(|unknown| unfit(nix::libc::EINVAL, unknown.to_string()))
 }
 
 /// The path as given; a name without a slash is looked for in PATH as its user.
-fn find(program: &str, ids: Ids) -> Result<PathBuf, String> {
+fn find(program: &str, whom: &Whom) -> Result<PathBuf, Unfit> {
     if program.is_empty() {
         return Err(empty(program));
     }
@@ -215,14 +292,15 @@ fn find(program: &str, ids: Ids) -> Result<PathBuf, String> {
         .find(|file| {
             Way::walk(file).is_ok_and(|way| {
                 way.steps.last().is_some_and(|step| step.kind == Kind::File)
-                    && may_execute(&way, ids).is_ok()
+                    && may_execute(&way, whom).is_ok()
             })
         })
         .ok_or_else(|| {
-            format!(
+            let text = format!(
                 "{program} is in no directory of PATH ({}); give its full path",
                 path.display()
-            )
+            );
+            unfit(nix::libc::ENOENT, text)
         })
 }
 
@@ -248,7 +326,7 @@ struct Way {
 }
 
 impl Way {
-    fn walk(given: &Path) -> Result<Self, String> {
+    fn walk(given: &Path) -> Result<Self, Unfit> {
         let mut ahead: VecDeque<OsString> = VecDeque::new();
         push_front(&mut ahead, given);
         let mut here = PathBuf::from("/");
@@ -265,10 +343,10 @@ impl Way {
                 steps.push(step);
                 links += 1;
                 if links > LINKS {
-                    return Err(format!("{}: too many links", given.display()));
+                    let text = format!("{}: too many links", given.display());
+                    return Err(unfit(nix::libc::ELOOP, text));
                 }
-                let target = std::fs::read_link(&next)
-                    .map_err(|error| format!("{}: {error}", next.display()))?;
+                let target = std::fs::read_link(&next).map_err(|error| missing(&next, &error))?;
                 if target.is_absolute() {
                     here = PathBuf::from("/");
                 }
@@ -276,7 +354,8 @@ impl Way {
                 continue;
             }
             if !ahead.is_empty() && step.kind != Kind::Directory {
-                return Err(format!("{} is not a directory", next.display()));
+                let text = format!("{} is not a directory", next.display());
+                return Err(unfit(nix::libc::ENOTDIR, text));
             }
             steps.push(step);
             here = next;
@@ -289,11 +368,14 @@ impl Way {
     }
 }
 
-fn look(path: &Path) -> Result<Step, String> {
-    let meta = std::fs::symlink_metadata(path).map_err(|error| {
-        let path = path.display();
-        format!("{path}: not found/accessible: {error}; install it or correct the path")
-    })?;
+fn missing(path: &Path, error: &std::io::Error) -> Unfit {
+    let path = path.display();
+    let text = format!("{path}: not found/accessible: {error}; install it or correct the path");
+    unfit(error.raw_os_error().unwrap_or(nix::libc::ENOENT), text)
+}
+
+fn look(path: &Path) -> Result<Step, Unfit> {
+    let meta = std::fs::symlink_metadata(path).map_err(|error| missing(path, &error))?;
     let kind = if meta.is_dir() {
         Kind::Directory
     } else if meta.is_symlink() {
@@ -325,7 +407,8 @@ fn push_front(ahead: &mut VecDeque<OsString>, path: &Path) {
 }
 
 /// Whether a user may pass the directories and execute the file, by their modes.
-fn may_execute(way: &Way, ids: Ids) -> Result<(), String> {
+fn may_execute(way: &Way, whom: &Whom) -> Result<(), String> {
+    let ids = whom.ids;
     for step in &way.steps {
         let Step { mode, owner, .. } = *step;
         let any = mode & 0o111 != 0;
@@ -337,7 +420,7 @@ fn may_execute(way: &Way, ids: Ids) -> Result<(), String> {
                     any
                 } else if ids.uid == owner.uid {
                     mode & 0o100 != 0
-                } else if ids.gid == owner.gid {
+                } else if whom.is_in(owner.gid) {
                     mode & 0o010 != 0
                 } else {
                     mode & 0o001 != 0
@@ -364,7 +447,7 @@ fn may_execute(way: &Way, ids: Ids) -> Result<(), String> {
 }
 
 /// What is unsafe about a step, if anything is.
-fn fault(step: &Step) -> Option<String> {
+fn fault(step: &Step) -> Option<Fault> {
     let (what, way_out) = if step.owner.uid != 0 {
         ("does not belong to root", "chown root it")
     } else if step.kind == Kind::Link {
@@ -380,23 +463,24 @@ fn fault(step: &Step) -> Option<String> {
     } else {
         return None;
     };
-    let path = step.path.display();
-    let shown = step.shown();
-    Some(format!(
-        "{path} {what} ({shown}); {way_out} or set script_user"
-    ))
+    Some(Fault {
+        path: step.path.clone(),
+        mode: step.mode,
+        owner: step.owner,
+        what,
+        way_out,
+    })
 }
 
-impl Step {
-    /// `02775 root:staff`.
-    fn shown(&self) -> String {
-        format!("{:05o} {}", self.mode, users::names(self.owner))
-    }
+/// `02775 root:staff`.
+fn shown(mode: u32, owner: Ids) -> String {
+    format!("{mode:05o} {}", users::names(owner))
 }
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.path.display(), self.shown())
+        let shown = shown(self.mode, self.owner);
+        write!(f, "{} ({shown})", self.path.display())
     }
 }
 
@@ -432,7 +516,7 @@ mod tests {
     fn the_fault_is_named_with_path_mode_and_way_out() {
         let staff = step("/usr/local/bin", Kind::Directory, 0o2775, 0, 4_000_000);
         assert_eq!(
-            fault(&staff).as_deref(),
+            fault(&staff).map(|fault| fault.to_string()).as_deref(),
             Some(
                 "/usr/local/bin is group-writable (02775 root:4000000); \
                  chmod g-w it or set script_user"
@@ -474,26 +558,40 @@ mod tests {
             let way = Way {
                 steps: vec![step("/f", Kind::File, mode, uid, gid)],
             };
-            assert_eq!(may_execute(&way, user).is_ok(), allowed, "{mode:o}");
+            assert_eq!(
+                may_execute(&way, &Whom::alone(user)).is_ok(),
+                allowed,
+                "{mode:o}"
+            );
         }
         let nobody = Way {
             steps: vec![step("/f", Kind::File, 0o644, 0, 0)],
         };
-        let text = may_execute(&nobody, ROOT).expect_err("no x at all");
+        let text = may_execute(&nobody, &Whom::alone(ROOT)).expect_err("no x at all");
         assert!(text.contains("/f (00644 root:root) is not executable"));
     }
 
     #[test]
     fn what_does_not_exist_is_named() {
-        let text = command(&by("/usr/no/such/thing", "root"), false).expect_err("not there");
+        let text = command(&by("/usr/no/such/thing", "root"), false)
+            .expect_err("not there")
+            .text;
         assert!(text.starts_with("/usr/no: not found/accessible"), "{text}");
-        let text = command(&by("no_such_program", "root"), false).expect_err("not there");
+        let text = command(&by("no_such_program", "root"), false)
+            .expect_err("not there")
+            .text;
         assert!(text.contains("in no directory of PATH"), "{text}");
-        let text = command(&by("/bin/true", "no_such_user"), false).expect_err("nobody");
+        let text = command(&by("/bin/true", "no_such_user"), false)
+            .expect_err("nobody")
+            .text;
         assert!(text.contains("user no_such_user does not exist"), "{text}");
-        let text = command(&by("/usr/bin", "root"), false).expect_err("a directory");
+        let text = command(&by("/usr/bin", "root"), false)
+            .expect_err("a directory")
+            .text;
         assert!(text.contains("/usr/bin is not a file"), "{text}");
-        let text = command(&by("/bin/true/x", "root"), false).expect_err("no directory");
+        let text = command(&by("/bin/true/x", "root"), false)
+            .expect_err("no directory")
+            .text;
         assert!(text.contains("is not a directory"), "{text}");
     }
 
@@ -512,7 +610,9 @@ mod tests {
         let one = dir.path().join("one");
         symlink("two", &one).expect("linked");
         symlink("one", dir.path().join("two")).expect("linked");
-        let text = command(&by(&one.display().to_string(), "root"), false).expect_err("a circle");
+        let text = command(&by(&one.display().to_string(), "root"), false)
+            .expect_err("a circle")
+            .text;
         assert!(text.contains("too many links"), "{text}");
     }
 
@@ -539,7 +639,7 @@ mod tests {
         let through = by(&dir.path().join("way/link").display().to_string(), "root");
         assert!(command(&through, true).is_ok());
         mode(&open, 0o777);
-        let text = command(&through, true).expect_err("unsafe");
+        let text = command(&through, true).expect_err("unsafe").text;
         let expected = format!("{} is world-writable (00777 root:root)", open.display());
         assert!(text.starts_with(&expected), "{text}");
         // Without security it runs, with a word of warning; as another user it may.
@@ -548,7 +648,7 @@ mod tests {
             vetted.path,
             safe.join("script").canonicalize().expect("there")
         );
-        assert!(vetted.unsafe_because.is_some());
+        assert!(vetted.fault.is_some());
         mode(dir.path(), 0o755);
         let other = Command {
             user: Some(RunAs {
@@ -557,7 +657,7 @@ mod tests {
             }),
             ..through
         };
-        assert_eq!(command(&other, true).expect("no root").unsafe_because, None);
+        assert_eq!(command(&other, true).expect("no root").fault, None);
     }
 
     #[test]
@@ -578,6 +678,7 @@ mod tests {
                 rise: 1,
                 fall: 1,
                 init_fail: false,
+                thresholds: Default::default(),
                 unusable: None,
             })
         };

@@ -6,11 +6,13 @@ use crate::model::addr::Cidr;
 use crate::model::ids::Family;
 use crate::model::order::{Intent, Order};
 use crate::model::seen::Verdict;
-use crate::model::settings::Settings;
+use crate::model::settings::{DampingSettings, Settings, Window};
 use crate::sim::forge::Forge;
 use crate::sim::lan::Quality;
 use crate::sim::programs::{Behaviour, Ending};
-use crate::sim::scenario::{ETH0, Event, RouterMaker, Scenario, check, host, own_v4, router, vip};
+use crate::sim::scenario::{
+    CheckMaker, ETH0, Event, RouterMaker, Scenario, check, host, own_v4, router, vip,
+};
 use crate::sim::world::World;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -101,13 +103,31 @@ fn variant(index: usize, number: u8, preempting: bool) -> Arc<Settings> {
             .interval(Duration::from_millis(100))
             .timeout(Duration::from_millis(50))
     };
+    let damped = |router: RouterMaker| {
+        router.with(|s| {
+            s.damping = Some(DampingSettings {
+                half_life: Duration::from_millis(500),
+                suppress: 1,
+                reuse: 1,
+            });
+        })
+    };
+    let windowed = |check: CheckMaker| {
+        check.with(|c| {
+            c.thresholds.window = Some(Window { failures: 2, of: 4 });
+            c.thresholds.rise_when_backup = Some(2);
+        })
+    };
     let vips =
         |router: RouterMaker, last: u8| router.vips((200..=last).map(|n| vip([10, 0, 0, n])));
     let (four, weighty) = match number % 6 {
         0 => (four, quick("weighty").rise(2).fall(3)),
         1 => (four.priority(priority + 1), quick("weighty")),
         2 => (vips(four, 202), quick("weighty").rise(2).fall(2)),
-        3 => (four.adver(Duration::from_millis(150)), quick("weighty")),
+        3 => (
+            damped(four.adver(Duration::from_millis(150))),
+            windowed(quick("weighty")),
+        ),
         4 => (
             vips(four, 201).with(|s| s.garp.repeat = 1),
             quick("weighty"),
@@ -117,6 +137,7 @@ fn variant(index: usize, number: u8, preempting: bool) -> Arc<Settings> {
             quick("weighty"),
         ),
     };
+    let six = if number % 6 > 2 { damped(six) } else { six };
     let settings = crate::sim::scenario::settings([four, six], [weighty, quick("vital")]);
     Arc::new(settings)
 }

@@ -45,6 +45,25 @@ impl Quality {
     }
 }
 
+/// What becomes of one chosen frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It is lost.
+    Lost,
+    /// It comes so much later, overtaken by what is sent meanwhile.
+    Late(Duration),
+}
+
+/// A fate that waits for its frame.
+#[derive(Clone, Copy, Debug)]
+struct Doomed {
+    from: usize,
+    to: usize,
+    /// Frames that pass before it.
+    skip: u32,
+    fate: Fate,
+}
+
 /// A broadcast segment.
 #[derive(Debug)]
 pub struct Lan {
@@ -52,6 +71,7 @@ pub struct Lan {
     cuts: HashSet<(usize, usize)>,
     last: HashMap<(usize, usize), Instant>,
     learned: HashMap<IpAddr, usize>,
+    doomed: Vec<Doomed>,
     lost: u64,
 }
 
@@ -63,6 +83,7 @@ impl Lan {
             cuts: HashSet::new(),
             last: HashMap::new(),
             learned: HashMap::new(),
+            doomed: Vec::new(),
             lost: 0,
         }
     }
@@ -97,6 +118,33 @@ impl Lan {
         self.cuts.is_empty()
     }
 
+    /// Of the frames from one to the other from now on, number `nth`, counted from 0, meets this.
+    pub fn doom(&mut self, from: usize, to: usize, nth: u32, fate: Fate) {
+        self.doomed.push(Doomed {
+            from,
+            to,
+            skip: nth,
+            fate,
+        });
+    }
+
+    /// What was decided for the frame that is sent now.
+    fn fate(&mut self, from: usize, to: usize) -> Option<Fate> {
+        let mut met = None;
+        self.doomed.retain_mut(|doomed| {
+            if (doomed.from, doomed.to) != (from, to) {
+                return true;
+            }
+            if doomed.skip == 0 {
+                met = Some(doomed.fate);
+                return false;
+            }
+            doomed.skip -= 1;
+            true
+        });
+        met
+    }
+
     /// Frames lost so far, cuts included.
     pub const fn lost(&self) -> u64 {
         self.lost
@@ -112,11 +160,16 @@ impl Lan {
         rng: &mut Rng,
     ) -> [Option<Instant>; 2] {
         let q = self.quality;
-        if self.cuts.contains(&(from, to)) || rng.permille(q.loss) {
+        let fate = self.fate(from, to);
+        let cut = self.cuts.contains(&(from, to)) || fate == Some(Fate::Lost);
+        if cut || rng.permille(q.loss) {
             self.lost += 1;
             return [None, None];
         }
         let usual = now + rng.between(q.least, q.most);
+        if let Some(Fate::Late(by)) = fate {
+            return [Some(usual + by), None];
+        }
         let first = if rng.permille(q.held) {
             usual + rng.between(Duration::ZERO, q.hold)
         } else {
@@ -179,6 +232,21 @@ mod tests {
         lan.heal(0, 1);
         assert!(lan.carry(NOW, 0, 1, &mut rng)[0].is_some());
         assert_eq!(lan.lost(), 1);
+    }
+
+    #[test]
+    fn a_chosen_frame_meets_its_fate_and_no_other_does() {
+        let mut lan = Lan::new(Quality::GOOD);
+        let mut rng = Rng::new(1);
+        lan.doom(0, 1, 1, Fate::Lost);
+        lan.doom(0, 1, 2, Fate::Late(Duration::from_millis(9)));
+        let mut ways = Vec::new();
+        for _ in 0..4 {
+            assert!(lan.carry(NOW, 0, 2, &mut rng)[0].is_some(), "another way");
+            let at = lan.carry(NOW, 0, 1, &mut rng)[0];
+            ways.push(at.map(|at| at.since(NOW) > Duration::from_millis(9)));
+        }
+        assert_eq!(ways, [Some(false), None, Some(true), Some(false)]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::model::settings::{
 use crate::model::time::Instant;
 use crate::sim::host::Host;
 use crate::sim::kernel::{Kernel, Link};
-use crate::sim::lan::{Lan, Quality};
+use crate::sim::lan::{Fate, Lan, Quality};
 use crate::sim::programs::Behaviour;
 use crate::sim::world::World;
 use std::fmt;
@@ -51,6 +51,14 @@ pub enum Event {
     Cut { lan: usize, from: usize, to: usize },
     /// One hears the other again.
     Heal { lan: usize, from: usize, to: usize },
+    /// Of what one sends to the other from now on, frame number `nth`, counted from 0, meets this.
+    Doom {
+        lan: usize,
+        from: usize,
+        to: usize,
+        nth: u32,
+        fate: Fate,
+    },
     /// Everybody hears everybody.
     HealAll { lan: usize },
     /// The LAN carries like this from now on.
@@ -119,6 +127,7 @@ impl Event {
             | Self::ScriptNext { host, .. } => Some(*host),
             Self::Cut { .. }
             | Self::Heal { .. }
+            | Self::Doom { .. }
             | Self::HealAll { .. }
             | Self::Quality { .. }
             | Self::Stranger { .. } => None,
@@ -141,6 +150,16 @@ impl fmt::Display for Event {
             Self::Heal { lan, from, to } => {
                 write!(f, "LAN {lan}: host {to} hears host {from} again")
             }
+            Self::Doom {
+                lan,
+                from,
+                to,
+                nth,
+                fate,
+            } => write!(
+                f,
+                "LAN {lan}: frame {nth} from now of host {from} to host {to}: {fate:?}"
+            ),
             Self::HealAll { lan } => write!(f, "LAN {lan} is whole again"),
             Self::Quality { lan, quality } => write!(f, "LAN {lan} carries like {quality:?}"),
             Self::Plug { link, up, .. } => {
@@ -220,6 +239,7 @@ pub fn router(name: &str) -> RouterMaker {
         track_processes: Vec::new(),
         track_sessions: Vec::new(),
         handover: crate::model::settings::Handover::default(),
+        damping: None,
         all_failed: crate::model::settings::AllFailed::default(),
         notify: NotifySettings::default(),
     })
@@ -356,6 +376,7 @@ pub fn check(name: &str) -> CheckMaker {
         rise: 1,
         fall: 1,
         init_fail: false,
+        thresholds: Default::default(),
         unusable: None,
     })
 }
@@ -382,6 +403,12 @@ impl CheckMaker {
     /// Failures that make it down.
     pub const fn fall(mut self, fall: u32) -> Self {
         self.0.fall = fall;
+        self
+    }
+
+    /// Anything else.
+    pub fn with(mut self, change: impl FnOnce(&mut CheckSettings)) -> Self {
+        change(&mut self.0);
         self
     }
 

@@ -34,6 +34,11 @@ pub enum Entry {
         /// To.
         dst: IpAddr,
     },
+    /// An advert did not reach this host.
+    Lost {
+        /// Who should have heard it.
+        to: usize,
+    },
     /// An address was announced.
     Announced(IpAddr),
     /// The kernel changed an address.
@@ -90,6 +95,7 @@ impl Timeline {
         self.lines.iter().filter_map(|line| match &line.entry {
             Entry::Entered { router, to, .. } => Some((line.at, line.host?, &**router, *to)),
             Entry::Advert { .. }
+            | Entry::Lost { .. }
             | Entry::Announced(_)
             | Entry::Address(..)
             | Entry::Refused(..)
@@ -104,6 +110,22 @@ impl Timeline {
         self.lines.iter().filter_map(|line| match line.entry {
             Entry::Advert { vrid, priority, .. } => Some((line.at, line.host?, vrid, priority)),
             Entry::Entered { .. }
+            | Entry::Lost { .. }
+            | Entry::Announced(_)
+            | Entry::Address(..)
+            | Entry::Refused(..)
+            | Entry::Ran(..)
+            | Entry::Told(_)
+            | Entry::Scene(_) => None,
+        })
+    }
+
+    /// Every advert that got lost so far: when, by which host, on its way to whom.
+    pub fn losses(&self) -> impl Iterator<Item = (Instant, usize, usize)> {
+        self.lines.iter().filter_map(|line| match line.entry {
+            Entry::Lost { to } => Some((line.at, line.host?, to)),
+            Entry::Entered { .. }
+            | Entry::Advert { .. }
             | Entry::Announced(_)
             | Entry::Address(..)
             | Entry::Refused(..)
@@ -119,6 +141,7 @@ impl Timeline {
             Entry::Told(notice) => Some((line.at, line.host?, &**notice)),
             Entry::Entered { .. }
             | Entry::Advert { .. }
+            | Entry::Lost { .. }
             | Entry::Announced(_)
             | Entry::Address(..)
             | Entry::Refused(..)
@@ -133,6 +156,7 @@ impl Timeline {
             Entry::Announced(address) => Some((line.at, line.host?, address)),
             Entry::Entered { .. }
             | Entry::Advert { .. }
+            | Entry::Lost { .. }
             | Entry::Address(..)
             | Entry::Refused(..)
             | Entry::Ran(..)
@@ -199,6 +223,7 @@ impl fmt::Display for Entry {
                 priority,
                 dst,
             } => write!(f, "advert VRID {vrid} priority {priority} to {dst}"),
+            Self::Lost { to } => write!(f, "that advert did not reach host {to}"),
             Self::Announced(address) => write!(f, "announces {address}"),
             Self::Address(Change::Add, cidr) => write!(f, "address {cidr} added"),
             Self::Address(Change::Remove, cidr) => write!(f, "address {cidr} removed"),

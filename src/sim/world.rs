@@ -400,6 +400,9 @@ impl World {
             };
             let into = into.id;
             let arrivals = self.lans[lan].carry(self.now, from, to, &mut self.rng);
+            if arrivals[0].is_none() {
+                self.timeline.note(self.now, Some(from), Entry::Lost { to });
+            }
             for at in arrivals.into_iter().flatten() {
                 let what = Occurrence::Arrive {
                     host: to,
@@ -445,6 +448,13 @@ impl World {
             }
             Event::Cut { lan, from, to } => self.lan(lan, |l| l.cut(from, to)),
             Event::Heal { lan, from, to } => self.lan(lan, |l| l.heal(from, to)),
+            Event::Doom {
+                lan,
+                from,
+                to,
+                nth,
+                fate,
+            } => self.lan(lan, |l| l.doom(from, to, nth, fate)),
             Event::HealAll { lan } => self.lan(lan, Lan::heal_all),
             Event::Quality { lan, quality } => self.lan(lan, |l| l.set_quality(quality)),
             Event::Plug { host, link, up } => self.with(host, |h| {

@@ -146,7 +146,7 @@ fn global() -> impl Strategy<Value = GlobalSettings> {
             micros(4_294_000_000),
             (16u32..=1_000_000).prop_map(JournalKeep),
         ),
-        (any::<bool>(), any::<bool>()),
+        (any::<bool>(), any::<bool>(), any::<bool>()),
         limit,
         process,
     )
@@ -161,6 +161,7 @@ fn global() -> impl Strategy<Value = GlobalSettings> {
                     gna_interval: times.2,
                     log_unknown_vrids: flags.0,
                     script_security: flags.1,
+                    unusable_faults: flags.2,
                     control_group: group.map(Arc::from),
                     journal_keep: times.3,
                     restore_limit,
@@ -180,15 +181,34 @@ fn run() -> impl Strategy<Value = (Command, Option<Probe>)> {
         (
             "tcp 127.0.0.1:80",
             Probe::Tcp {
-                to: vec![([127, 0, 0, 1], 80).into()],
+                to: Place::Addresses(vec![([127, 0, 0, 1], 80).into()]),
+            },
+        ),
+        (
+            "tcp db.example:5432",
+            Probe::Tcp {
+                to: Place::Name {
+                    host: "db.example".into(),
+                    port: 5432,
+                },
+            },
+        ),
+        (
+            "https://[fe80::1]/x insecure",
+            Probe::Http {
+                to: Place::Addresses(vec!["[fe80::1]:443".parse().expect("an address")]),
+                host: "[fe80::1]".into(),
+                path: "/x".into(),
+                tls: Some(Tls::Insecure),
             },
         ),
         (
             "http://10.0.0.1:8080/a?b=c",
             Probe::Http {
-                to: vec![([10, 0, 0, 1], 8080).into()],
+                to: Place::Addresses(vec![([10, 0, 0, 1], 8080).into()]),
                 host: "10.0.0.1:8080".into(),
                 path: "/a?b=c".into(),
+                tls: None,
             },
         ),
         ("unix @x", Probe::Unix { path: "@x".into() }),
@@ -252,7 +272,12 @@ fn check() -> impl Strategy<Value = CheckSettings> {
         run(),
         (millis(), of(millis())),
         (weight(), any::<bool>()),
-        (1u32..=5, 1u32..=i32::MAX.unsigned_abs(), any::<bool>()),
+        (
+            1u32..=5,
+            1u32..=i32::MAX.unsigned_abs(),
+            any::<bool>(),
+            thresholds(),
+        ),
         weighted(0.2, external()),
     )
         .prop_map(
@@ -278,10 +303,31 @@ fn check() -> impl Strategy<Value = CheckSettings> {
                     rise: counts.0,
                     fall: counts.1,
                     init_fail: counts.2,
+                    thresholds: counts.3,
                     unusable: None,
                 }
             },
         )
+}
+
+fn thresholds() -> impl Strategy<Value = Thresholds> {
+    let window = (2u8..=64).prop_flat_map(|of| (1..=of, Just(of)));
+    let times = || of(1u32..=i32::MAX.unsigned_abs());
+    (of(window), times(), times()).prop_map(|(window, rise, fall)| Thresholds {
+        window: window.map(|(failures, of)| Window { failures, of }),
+        rise_when_backup: rise,
+        fall_when_master: fall.filter(|_| window.is_none()),
+    })
+}
+
+fn damping() -> impl Strategy<Value = Option<DampingSettings>> {
+    let damping = (1_000_000u64..=86_400_000_000, 1u32..=1000, 1u32..=1000);
+    let damping = damping.prop_map(|(half_life, a, b)| DampingSettings {
+        half_life: Duration::from_micros(half_life),
+        suppress: a.max(b),
+        reuse: a.min(b),
+    });
+    of(damping)
 }
 
 fn external() -> impl Strategy<Value = ExternalSettings> {
@@ -493,6 +539,7 @@ fn router() -> impl Strategy<Value = Raw> {
             (
                 notify(false),
                 select(vec![Handover::Confirmed, Handover::Always, Handover::Off]),
+                damping(),
             ),
         )
             .prop_map(
@@ -571,6 +618,7 @@ fn router() -> impl Strategy<Value = Raw> {
                         track_processes: Vec::new(),
                         track_sessions: Vec::new(),
                         handover: if strict { Handover::Off } else { rest.1 },
+                        damping: rest.2,
                         all_failed: if flags[10] && !priority.is_owner() {
                             AllFailed::Hold
                         } else {

@@ -1,6 +1,7 @@
 //! Sync groups: members move together or not at all.
 
 use super::*;
+use mainstay::model::notice::Told;
 use mainstay::model::settings::{GroupSettings, NotifySettings};
 
 /// A host with two instances on two LANs, `in` and `out`, joined in a group.
@@ -96,4 +97,46 @@ fn a_killed_gate_is_replaced_whole_within_the_protocols_time() {
     world.now_do(Event::Kill { host: A });
     world.run_for(down_interval(100) + 500 * MS);
     both_serve(&world, B, "both timers ran out within a moment");
+}
+
+/// What was told first, and of whom.
+fn first_words(world: &World, host: usize) -> Vec<(&str, Told)> {
+    let told = world.hosts()[host].notified().iter().take(3);
+    told.map(|(_, told)| {
+        let name = told.group.as_ref().map_or(&told.settings.name, |g| &g.name);
+        (&**name, told.to)
+    })
+    .collect()
+}
+
+#[test]
+fn a_member_in_fault_at_the_start_lets_the_others_begin_in_fault() {
+    let mut world = Scenario::new(3)
+        .lan(Quality::GOOD)
+        .host(gate("a", 150).starts(2 * S))
+        .host(gate("b", 100))
+        .world();
+    world.now_do(Event::Plug {
+        host: A,
+        link: LinkId(ETH0.0 + 1),
+        up: false,
+    });
+    world.run_for(10 * S);
+    both_serve(&world, B, "A lacks a link");
+    assert_eq!(
+        count(&world, A, Phase::Backup),
+        0,
+        "{}",
+        world.report("no other start")
+    );
+    let words = ["in", "out", "gate"].map(|name| (name, Told::State(Phase::Fault)));
+    assert_eq!(first_words(&world, A), words);
+}
+
+#[test]
+fn at_the_start_the_group_is_told_of_before_its_members() {
+    let mut world = gates().world();
+    world.run_for(2 * S);
+    let words = ["gate", "in", "out"].map(|name| (name, Told::State(Phase::Backup)));
+    assert_eq!(first_words(&world, A), words);
 }

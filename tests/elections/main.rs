@@ -3,15 +3,18 @@
 
 mod all_failed;
 mod external;
+mod flapping;
 mod groups;
 mod handover;
 mod links;
 mod orders;
+mod pairs;
 mod random;
 mod scripts;
 mod stalls;
 mod surroundings;
 mod takeover;
+mod versus_plain;
 mod what_if;
 
 use mainstay::core::action::Change;

@@ -55,6 +55,32 @@ fn a_second_drain_is_refused_while_the_first_goes_on() {
 }
 
 #[test]
+fn a_router_that_is_leaving_says_nothing_whatever_is_reloaded() {
+    let mut world = draining(|world| {
+        let other = settings([vi(151).track("chk", 0).adver(2 * S)], [check("chk")]);
+        world.now_do(Event::Reload {
+            host: A,
+            settings: Arc::new(other),
+        });
+    });
+    assert_eq!(answers(&world, 1), [&Outcome::NobodyTookOver]);
+    let asked = at(10 * S + 500 * MS);
+    let told: Vec<(Duration, u8)> = world
+        .timeline()
+        .adverts()
+        .filter(|(when, ..)| *when >= asked)
+        .map(|(when, _, _, priority)| (when.since(asked), priority))
+        .collect();
+    assert_eq!(told[0], (Duration::ZERO, 0), "it resigns");
+    // Active_Down_Interval of priority 1.
+    let (next, priority) = told[1];
+    assert_eq!(priority, 151, "{told:?}");
+    within("nobody came", next, 3 * S + skew(1), 3 * S + skew(1) + MS);
+    world.run_for(S);
+    serves(&world, &[A], "nobody else is there");
+}
+
+#[test]
 fn a_drain_that_is_cleared_is_answered_and_the_router_speaks_at_once() {
     let world = draining(|world| {
         ask(world, 2, Intent::Clear);
@@ -102,4 +128,35 @@ fn a_drain_is_answered_when_a_reload_removes_the_router() {
         world.now_do(Event::Reload { host: A, settings });
     });
     assert_eq!(answers(&world, 1), [&Outcome::Done { successor: None }]);
+}
+
+#[test]
+fn a_drained_owner_that_a_reload_brings_back_never_serves() {
+    let owner = || vi(255).start_active();
+    let mut world = Scenario::new(1)
+        .host(host("a").router(owner()))
+        .host(host("b").router(vi(100)))
+        .world();
+    world.run_for(10 * S);
+    serves(&world, &[A], "it owns the addresses");
+    ask(&mut world, 1, DRAIN);
+    world.run_for(5 * S);
+    serves(&world, &[B], "A is drained");
+    let change = |world: &mut World, routers: Vec<RouterMaker>| {
+        let settings = Arc::new(settings(routers, []));
+        world.now_do(Event::Reload { host: A, settings });
+    };
+    change(&mut world, vec![]);
+    world.run_for(5 * S);
+    // What is written down comes before the plan that creates the instance.
+    let resumed = Intent::Drain {
+        force: false,
+        resumed: true,
+    };
+    ask(&mut world, 2, resumed);
+    change(&mut world, vec![owner()]);
+    world.run_for(5 * S);
+    serves(&world, &[B], "A is drained still");
+    assert_eq!(count(&world, A, Phase::Active), 1);
+    assert_eq!(answers(&world, 2), [&Outcome::Done { successor: None }]);
 }

@@ -1,8 +1,10 @@
 //! Start, links, addresses and reload.
 
 use super::*;
+use mainstay::model::notice::What;
 use mainstay::model::priority::Weight;
-use mainstay::model::settings::LinkTrackSettings;
+use mainstay::model::seen::TrackedSeen;
+use mainstay::model::settings::{LinkTrackSettings, NamedTrackSettings};
 
 #[test]
 fn the_startup_delay_keeps_silent_and_deaf() {
@@ -396,4 +398,52 @@ fn an_address_removed_before_the_kernel_has_answered_is_put_back_too() {
     world.run_for(11 * S);
     kept_rules(&world);
     assert!(world.holds(A, cidr), "{}", world.report("put back twice"));
+}
+
+#[test]
+fn a_priority_that_moves_names_what_moved_it() {
+    let watching = vi(100).with(|s| {
+        s.track_files.push(NamedTrackSettings {
+            name: "load".into(),
+            weight: -1,
+            reverse: false,
+        });
+        s.track_links.push(LinkTrackSettings {
+            interface: "eth1".into(),
+            weight: Weight::new(-20).expect("in range"),
+            reverse: false,
+        });
+    });
+    let mut world = Scenario::new(1)
+        .lan(Quality::GOOD)
+        .host(host("a").router(watching))
+        .world();
+    world.run_for(5 * S);
+    world.now_do(Event::Tracked {
+        host: A,
+        seen: TrackedSeen::File {
+            name: "load".into(),
+            value: 7,
+        },
+    });
+    world.run_for(S);
+    world.now_do(Event::Plug {
+        host: A,
+        link: LinkId(ETH0.0 + 1),
+        up: false,
+    });
+    world.run_for(S);
+    let told: Vec<String> = world
+        .timeline()
+        .notices()
+        .filter(|(_, _, notice)| matches!(notice.what, What::Priority { .. }))
+        .map(|(_, _, notice)| notice.to_string())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "(vi) Changing effective priority from 100 to 93: file load",
+            "(vi) Changing effective priority from 93 to 73: interface eth1",
+        ]
+    );
 }

@@ -46,7 +46,11 @@ fn nobody_in_the_group_reads_and_does_not_act_and_others_do_neither() {
         .expect("a group that every Debian has")
         .gid
         .to_string();
-    let conf = Conf::one(Instance::v3(100)).globals("    control_group adm");
+    let fed = "vrrp_script db {\n    external\n    weight -5\n}";
+    let tracks = Instance::v3(100).with("track_script {\n    db\n}");
+    let conf = Conf::one(tracks)
+        .blocks(fed)
+        .globals("    control_group adm");
     let r1 = lab.start(1, Mainstay, &conf);
     r1.wait_state("VI_1", "MASTER", 8.0);
     // Somebody else must get as far as the daemon's own folder, and find a binary.
@@ -73,7 +77,8 @@ fn nobody_in_the_group_reads_and_does_not_act_and_others_do_neither() {
         &["events"],
         &["neighbours"],
     ];
-    let acts: [&[&str]; 6] = [
+    let acts: [&[&str]; 7] = [
+        &["track", "set", "db", "down"],
         &["drain", "VI_1", "--force"],
         &["undrain", "VI_1"],
         &["takeover", "VI_1"],

@@ -304,8 +304,26 @@ fn a_daemon_moves_into_the_namespace_of_its_file() {
     assert!(said.err.contains("net_namespace cannot change"), "{said}");
     std::fs::write(&r1.file, conf.text(1, 1)).expect("written");
     does(&r1, &["reload"], 0);
+    // `check --live` looks where the daemon would run.
+    let check = |file: &Path| {
+        let words = [
+            "check",
+            "--live",
+            "--lenient",
+            file.to_str().expect("UTF-8"),
+        ];
+        let out = lab
+            .host(1)
+            .ns
+            .run(|| Command::new(mainstay()).args(words).output());
+        String::from_utf8_lossy(&out.expect("it starts").stdout).into_owned()
+    };
+    assert!(!check(&r1.file).contains("there is no interface"));
     r1.term();
     assert!(!named.has(VIP));
+    named.ip(&["-n", &named.0, "link", "del", "eth0"]);
+    let said = check(&r1.file);
+    assert!(said.contains("there is no interface eth0"), "{said}");
 }
 
 /// Runs it where this test runs, without an interface it could speak on, and returns its log.

@@ -19,6 +19,7 @@ mod last;
 mod links;
 mod notify;
 mod operate;
+mod programs;
 mod protocol;
 mod reload;
 mod why;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
     tests.extend(access::tests());
     tests.extend(why::tests());
     tests.extend(reload::tests());
+    tests.extend(programs::tests());
     tests.extend(links::tests());
     tests.extend(feed::tests());
     tests.extend(last::tests());

@@ -17,6 +17,7 @@ const VIP: &str = "10.9.0.51";
 pub(crate) fn tests() -> Vec<Test> {
     tests![
         a_drain_names_the_successor_and_outlives_kill_and_reboot,
+        a_drained_owner_does_not_serve_for_a_moment_after_a_kill,
         a_drain_beside_keepalived_hands_over_and_back,
         a_drain_that_nobody_answers_is_undone_unless_forced,
         a_drain_ends_by_itself_when_its_time_is_over,
@@ -168,6 +169,30 @@ fn a_drain_names_the_successor_and_outlives_kill_and_reboot() {
     let first = &events(&r1, "order")[0];
     assert_eq!(first["evidence"]["reason"], "kernel upgrade", "{first}");
     assert_eq!(first["evidence"]["uid"], 0, "{first}");
+}
+
+fn a_drained_owner_does_not_serve_for_a_moment_after_a_kill() {
+    need_root();
+    let lab = Lab::new(2);
+    let r2 = lab.start(2, Mainstay, &Conf::one(Instance::v3(100)));
+    let owner = Instance {
+        state: "MASTER",
+        ..Instance::v3(255)
+    };
+    let conf = with_state_dir(&lab, owner);
+    let mut r1 = lab.start(1, Mainstay, &conf);
+    lab.settle(1, 51, 0.6, 10.0);
+    does(&r1, &["drain", "VI_1"], 0);
+    lab.settle(2, 51, 0.6, 5.0);
+    r1.kill9();
+    let since = wall_ns();
+    let r1 = lab.start(1, Mainstay, &conf);
+    let seen = r1.wait_state("VI_1", "FAULT", 8.0);
+    assert_eq!(seen["cause"], "drained", "{seen}");
+    lab.only(2, 51, 1.0);
+    let said = lab.adverts(since, |f, _| f.from == 1);
+    assert!(said.is_empty(), "{said:?}");
+    r2.wait_state("VI_1", "MASTER", 2.0);
 }
 
 fn a_drain_beside_keepalived_hands_over_and_back() {

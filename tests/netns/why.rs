@@ -83,7 +83,7 @@ fn transitions(r: &Daemon, name: &str) -> Vec<Value> {
 
 /// The last transition of VI_1, once it is into `to` and by `cause`.
 #[track_caller]
-fn expect(r: &Daemon, to: &str, cause: &str) -> Value {
+pub(crate) fn expect(r: &Daemon, to: &str, cause: &str) -> Value {
     expect_of(r, "VI_1", to, cause)
 }
 
@@ -143,7 +143,7 @@ fn every_listed_failure_is_played() {
     }
 }
 
-fn program(dir: &Path, name: &str, text: &str) -> String {
+pub(crate) fn program(dir: &Path, name: &str, text: &str) -> String {
     let path = dir.join(name);
     std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("the lab's folder takes files");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("ours");

@@ -11,8 +11,12 @@ const OURS: &[(Within, &str)] = &[
     (Within::Global, "journal_keep"),
     (Within::Global, "vip_mismatch"),
     (Within::Global, "track_handover"),
+    (Within::Global, "script_unusable"),
     (Within::Global, "all_failed"),
     (Within::Script, "check"),
+    (Within::Script, "window"),
+    (Within::Script, "rise_when_backup"),
+    (Within::Script, "fall_when_master"),
     (Within::Script, "external"),
     (Within::Script, "lease"),
     (Within::TrackFile, "external"),
@@ -21,6 +25,10 @@ const OURS: &[(Within, &str)] = &[
     (Within::Instance, "vip_mismatch"),
     (Within::Instance, "track_handover"),
     (Within::Instance, "all_failed"),
+    (Within::Instance, "flap_damping"),
+    (Within::Damping, "half_life"),
+    (Within::Damping, "suppress"),
+    (Within::Damping, "reuse"),
 ];
 
 /// Whether keepalived does not know a keyword, in any version.

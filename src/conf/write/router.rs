@@ -75,6 +75,13 @@ fn protocol(router: &RouterSettings, defaults: &Defaults, lines: &mut Lines) {
     }
     let needless = router.strict || router.handover == defaults.handover;
     lines.one("track_handover", handover(router.handover), needless);
+    if let Some(damping) = &router.damping {
+        let mut block = Lines::new(Within::Damping);
+        block.time("half_life", damping.half_life, false);
+        block.one("suppress", damping.suppress, false);
+        block.one("reuse", damping.reuse, false);
+        lines.block("flap_damping", block);
+    }
     // An owner always releases.
     let needless = router.priority.is_owner() || router.all_failed == defaults.all_failed;
     lines.one("all_failed", all_failed(router.all_failed), needless);

@@ -9,7 +9,9 @@ use crate::conf::value::plain;
 use crate::model::settings::{
     CheckSettings, Command, ExternalSettings, FileSettings, GlobalSettings, GroupSettings,
     JournalKeep, NotifySettings, ParamMatch, ProcessTrackSettings, RestoreLimit, RunAs, Settings,
+    Thresholds,
 };
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The lines of one block.
@@ -160,7 +162,10 @@ pub(super) fn items(settings: &Settings, given: &Given) -> Vec<Item> {
         items.push(top("global_defs", None, global));
     }
     items.extend(links::blocks(settings));
-    for check in checks {
+    // What only stands in for an undefined script was never written.
+    let defined =
+        |check: &&Arc<CheckSettings>| check.probe.is_some() || !check.command.argv.is_empty();
+    for check in checks.iter().filter(defined) {
         let lines = script(check, &defaults);
         let mut item = top("vrrp_script", Some(&check.name), lines);
         // keepalived would miss the program.
@@ -211,6 +216,7 @@ fn global(global: &GlobalSettings, defaults: &Defaults) -> Lines {
         net_namespace: _,
         log_unknown_vrids,
         script_security,
+        unusable_faults,
         control_group,
         journal_keep,
         restore_limit,
@@ -221,6 +227,9 @@ fn global(global: &GlobalSettings, defaults: &Defaults) -> Lines {
         lines.one("router_id", id, false);
     }
     lines.flag("enable_script_security", *script_security);
+    if *unusable_faults {
+        lines.one("script_unusable", "fault", false);
+    }
     if let Some(run_as) = &defaults.script_user {
         lines.put("script_user", user(run_as), false);
     }
@@ -278,6 +287,7 @@ fn script(check: &CheckSettings, defaults: &Defaults) -> Lines {
         rise,
         fall,
         init_fail,
+        thresholds,
         unusable: _,
     } = check;
     let mut lines = Lines::new(Within::Script);
@@ -299,6 +309,21 @@ fn script(check: &CheckSettings, defaults: &Defaults) -> Lines {
     lines.one("rise", rise, *rise == 1);
     lines.one("fall", fall, *fall == 1);
     lines.flag("init_fail", *init_fail);
+    let Thresholds {
+        window,
+        rise_when_backup,
+        fall_when_master,
+    } = thresholds;
+    if let Some(window) = window {
+        let words = vec![window.failures.to_string(), window.of.to_string()];
+        lines.put("window", words, false);
+    }
+    if let Some(times) = rise_when_backup {
+        lines.one("rise_when_backup", times, false);
+    }
+    if let Some(times) = fall_when_master {
+        lines.one("fall_when_master", times, false);
+    }
     if let Some(run_as) = &command.user {
         let needless = defaults.script_user.as_ref() == Some(run_as);
         lines.put("user", user(run_as), needless);

@@ -1,16 +1,36 @@
 //! One plain HTTP/1.1 request, of which the status alone matters.
 
-use super::{Failure, reach};
-use std::net::SocketAddr;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use super::{Failure, reach, tls};
+use crate::model::settings::{Place, Tls};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// An answer's head may have so many bytes.
 const MOST: usize = 16 << 10;
 
 /// Whether a GET is answered with a status from 200 to 399.
-pub(super) async fn get(to: &[SocketAddr], host: &str, path: &str) -> Result<(), Failure> {
-    let mut stream = reach::connect(to).await?;
-    let url = format!("http://{host}{path}");
+pub(super) async fn get(
+    to: &Place,
+    host: &str,
+    path: &str,
+    how: Option<Tls>,
+) -> Result<(), Failure> {
+    let stream = reach::connect(to).await?;
+    match how {
+        None => ask(stream, &format!("http://{host}{path}"), host, path).await,
+        Some(how) => {
+            let url = format!("https://{host}{path}");
+            let stream = tls::wrap(stream, &url, host, how).await?;
+            ask(stream, &url, host, path).await
+        }
+    }
+}
+
+async fn ask(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    url: &str,
+    host: &str,
+    path: &str,
+) -> Result<(), Failure> {
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: mainstay/{}\r\nAccept: */*\r\n\
          Connection: close\r\n\r\n",

@@ -5,6 +5,7 @@
 mod http;
 mod reach;
 mod systemd;
+mod tls;
 
 use crate::model::ids::{CheckId, RunId};
 use crate::model::seen::Verdict;
@@ -148,7 +149,12 @@ async fn within(
 async fn perform(probe: Probe) -> Result<(), Failure> {
     match probe {
         Probe::Tcp { to } => reach::connect(&to).await.map(drop),
-        Probe::Http { to, host, path } => http::get(&to, &host, &path).await,
+        Probe::Http {
+            to,
+            host,
+            path,
+            tls,
+        } => http::get(&to, &host, &path, tls).await,
         Probe::Unix { path } => reach::unix(&path),
         Probe::Systemd { unit } => systemd::is_active(&unit).await,
         Probe::FileAge { path, most } => file_age(Path::new(&*path), most),

@@ -2,14 +2,16 @@
 
 use super::Failure;
 use crate::model::ids::Family;
+use crate::model::settings::Place;
 use crate::os::default_route::DefaultRoute;
 use crate::os::neighbour::{Answer, Neighbour};
 use nix::errno::Errno;
 use nix::net::if_::if_nametoindex;
 use socket2::{Domain, SockAddr, Socket, Type};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
@@ -17,8 +19,37 @@ use tokio::time::sleep;
 const LOOK_FIRST: Duration = Duration::from_millis(1);
 const LOOK_LAST: Duration = Duration::from_millis(50);
 
+/// Asking name servers takes a thread each time, as long as they are silent. So few at once, and no
+/// more are queued than there are probes.
+static LOOKUPS: Semaphore = Semaphore::const_new(2);
+
+/// The addresses of a place.
+async fn addresses(to: &Place) -> Result<Vec<SocketAddr>, Failure> {
+    let (host, port) = match to {
+        Place::Addresses(list) => return Ok(list.clone()),
+        Place::Name { host, port } => (host.clone(), *port),
+    };
+    let turn = LOOKUPS
+        .acquire()
+        .await
+        .map_err(|error| Failure::Ours(error.to_string()))?;
+    let name = host.clone();
+    let answer = tokio::task::spawn_blocking(move || {
+        let found = (&*name, port).to_socket_addrs().map(Vec::from_iter);
+        // Given back when the thread is free again, not when the probe has given up.
+        drop(turn);
+        found
+    });
+    match answer.await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => Err(Failure::of(host, &error)),
+        Err(error) => Err(Failure::Ours(error.to_string())),
+    }
+}
+
 /// The first connection that can be made.
-pub(super) async fn connect(to: &[SocketAddr]) -> Result<TcpStream, Failure> {
+pub(super) async fn connect(to: &Place) -> Result<TcpStream, Failure> {
+    let to = addresses(to).await?;
     let mut failed = Failure::found("no address");
     for (index, at) in to.iter().enumerate() {
         let failure = match TcpStream::connect(at).await {

@@ -214,7 +214,10 @@ fn programs(loaded: &Loaded) -> Vec<Diagnostic> {
                 .owner
                 .split_once(' ')
                 .and_then(|(block, rest)| match block {
-                    "vrrp_script" => places.keyword(block, rest, "script"),
+                    // Of what is external, the one who may report.
+                    "vrrp_script" | "track_file" => ["script", "user"]
+                        .iter()
+                        .find_map(|keyword| places.keyword(block, rest, keyword)),
                     _ => {
                         let (name, keyword) = rest.rsplit_once(' ')?;
                         places

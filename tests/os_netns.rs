@@ -968,8 +968,14 @@ fn a_daemon_of_another_namespace_is_not_living_here() {
 #[test]
 fn another_process_with_a_raw_vrrp_socket_is_found_and_we_are_not() {
     in_net("holders", |nets| {
+        // Another test's child is ourselves for a moment, until it executes its program.
+        let me = std::env::current_exe().unwrap();
+        let holders = || -> Vec<_> {
+            let all = raw_vrrp_holders().unwrap().into_iter();
+            all.filter(|h| h.exe.as_deref() != me.to_str()).collect()
+        };
         let _ours = VrrpSocket::open(index("left"), "left", Family::V4).unwrap();
-        assert_eq!(raw_vrrp_holders().unwrap(), []);
+        assert_eq!(holders(), []);
         for family in [Family::V4, Family::V6] {
             let socket = VrrpSocket::open(index("left"), "left", family).unwrap();
             let held = socket.as_fd().try_clone_to_owned().unwrap();
@@ -978,13 +984,7 @@ fn another_process_with_a_raw_vrrp_socket_is_found_and_we_are_not() {
                 .stdin(Stdio::from(held))
                 .spawn()
                 .unwrap();
-            // Another test's child is ourselves for a moment, until it executes its program.
-            let me = std::env::current_exe().unwrap();
-            let found: Vec<_> = raw_vrrp_holders()
-                .unwrap()
-                .into_iter()
-                .filter(|h| h.exe.as_deref() != me.to_str())
-                .collect();
+            let found = holders();
             let elsewhere = nets.on_b(|| raw_vrrp_holders().unwrap());
             child.kill().unwrap();
             child.wait().unwrap();

@@ -23,6 +23,8 @@ pub mod proc;
 pub mod runner;
 
 use std::cell::RefCell;
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -59,6 +61,15 @@ pub fn note(line: impl Into<String>) {
 /// What was noted in this thread so far.
 pub fn take_notes() -> Vec<String> {
     TRACE.with_borrow_mut(std::mem::take)
+}
+
+/// Copies a program by another process: what we hold open for writing, and with us a child that another
+/// thread is about to start, cannot be executed.
+#[track_caller]
+pub fn copied(from: &Path, to: &Path) {
+    let done = Command::new("cp").arg(from).arg(to).status();
+    let from = from.display();
+    assert!(done.is_ok_and(|s| s.success()), "cp {from} {to:?}");
 }
 
 /// Seconds as a duration.

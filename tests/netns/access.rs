@@ -1,6 +1,7 @@
 //! Who may ask a real daemon what, and a client that is not ours.
 
 use crate::support::conf::{Conf, Instance};
+use crate::support::copied;
 use crate::support::daemon::Kind::Mainstay;
 use crate::support::daemon::{Daemon, mainstay};
 use crate::support::lab::Lab;
@@ -62,7 +63,7 @@ fn nobody_in_the_group_reads_and_does_not_act_and_others_do_neither() {
         open(dir);
     }
     let binary = lab.dir.path().join("mainstay");
-    std::fs::copy(mainstay(), &binary).expect("copied");
+    copied(mainstay().as_ref(), &binary);
     open(&binary);
 
     let groups = format!("--groups={group}");

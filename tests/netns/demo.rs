@@ -4,7 +4,7 @@ use crate::need_root;
 use crate::support::daemon::mainstay;
 use crate::support::proc::with_mark;
 use crate::support::runner::{Test, skip};
-use crate::support::{secs, wait_for, wait_until, watch};
+use crate::support::{copied, secs, wait_for, wait_until, watch};
 use crate::tests;
 use nix::sys::signal::{Signal, kill};
 use std::fs::Permissions;
@@ -95,8 +95,8 @@ fn the_demo_plays_without_root() {
     let open = Permissions::from_mode(0o777);
     std::fs::set_permissions(dir.path(), open).unwrap();
     let (own_demo, own_mainstay) = (dir.path().join("demo"), dir.path().join("mainstay"));
-    std::fs::copy(&demo, &own_demo).unwrap();
-    std::fs::copy(mainstay(), &own_mainstay).unwrap();
+    copied(&demo, &own_demo);
+    copied(mainstay().as_ref(), &own_mainstay);
     let out = Command::new("timeout")
         .args(["-k", "5", "80", "setpriv"])
         .args(nobody)

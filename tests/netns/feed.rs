@@ -6,7 +6,7 @@ use crate::support::daemon::Kind::{Keepalived, Mainstay};
 use crate::support::daemon::{Daemon, mainstay};
 use crate::support::lab::Lab;
 use crate::support::runner::Test;
-use crate::support::{secs, wait_for, wait_until, watch};
+use crate::support::{copied, secs, wait_for, wait_until, watch};
 use crate::{need_program, need_root, tests};
 use serde_json::Value;
 use std::fs::Permissions;
@@ -199,7 +199,7 @@ fn root_may_set_everything_and_a_user_what_names_it() {
         std::fs::set_permissions(dir, Permissions::from_mode(0o755)).expect("ours");
     }
     let client = lab.dir.path().join("client");
-    std::fs::copy(mainstay(), &client).expect("copied");
+    copied(mainstay().as_ref(), &client);
     let nobody = |words: &[&str]| as_nobody(&client, &r1, words);
 
     let (code, said) = nobody(&["track", "set", "db", "up"]);

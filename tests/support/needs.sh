@@ -67,7 +67,7 @@ test)
     # Without them the tests that need them skip and say so.
     # shellcheck disable=SC2046
     packages $(missing cc gcc cc libc6-dev keepalived keepalived /usr/lib/frr/vrrpd frr tcpdump tcpdump \
-        tshark tshark nft nftables ip iproute2 ping iputils-ping setpriv util-linux | sort -u) ||
+        tshark tshark nft nftables ip iproute2 ping iputils-ping setpriv util-linux openssl openssl | sort -u) ||
         [ "$(id -u)" -ne 0 ]
     ;;
 demo)

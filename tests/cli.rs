@@ -385,6 +385,8 @@ fn events_and_why_tell_the_journal() {
     assert_eq!(told["transitions"][0]["related"][0]["kind"], "script_down");
     let none = exits(&[&["why", "VI_2"], &place[..]].concat(), 0);
     assert!(text(&none.stdout).contains("no transition of VI_2"));
+    let none = exits(&[&["events", "--kind", "nothing"], &place[..]].concat(), 0);
+    assert_eq!(text(&none.stdout), "no event like that is in the journal\n");
 }
 
 #[test]

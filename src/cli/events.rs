@@ -79,7 +79,11 @@ fn list(args: &EventsArgs) -> Result<String, Failure> {
         interface::EVENTS,
         parameters(args, None),
     )?;
-    text(reply, args.json)
+    let text = text(reply, args.json)?;
+    if text.is_empty() && !args.json {
+        return Ok("no event like that is in the journal\n".to_owned());
+    }
+    Ok(text)
 }
 
 /// A reply as lines.

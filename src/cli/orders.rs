@@ -140,7 +140,10 @@ fn told(reply: Value, done: &str, json: bool) -> Result<(String, ExitCode), Fail
                 one.instance,
                 length(one.took_s)
             ),
-            (true, None) => writeln!(text, "{}: {done}", one.instance),
+            (true, None) => {
+                let more = one.text.strip_prefix("done").unwrap_or_default();
+                writeln!(text, "{}: {done}{more}", one.instance)
+            }
             (false, _) => writeln!(text, "{}: {}", one.instance, one.text),
         };
     }

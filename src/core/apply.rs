@@ -253,21 +253,12 @@ impl Engine {
         others: &Bystanders,
         out: &mut Actions,
     ) {
-        let Some(Some(router)) = self.routers.get_mut(id.0 as usize) else {
-            return;
-        };
-        let mut cx = Cx {
-            links: &mut self.links,
-            global: &self.settings.global,
-            requests: &mut self.requests,
-            seq: &mut self.seq,
-            others: Some(others),
-            out,
-        };
-        router.on_settings(now, settings, &mut cx);
-        let deadline = router.deadline();
-        self.set_timer(Slot::Router(id.0), deadline);
-        self.say(id, "changed", out);
+        let altered = self.with_router_among(id, Some(others), out, |router, cx| {
+            router.on_settings(now, settings, cx);
+        });
+        if altered.is_some() {
+            self.say(id, "changed", out);
+        }
     }
 
     fn retire(&mut self, now: Instant, id: RouterId, others: &Bystanders, out: &mut Actions) {

@@ -5,6 +5,7 @@ use crate::core::feed::Reports;
 use crate::core::group::Group;
 use crate::core::input::Input;
 use crate::core::link::Links;
+use crate::core::places::Bystanders;
 use crate::core::places::Requests;
 use crate::core::plan::{Plan, diff};
 use crate::core::router::{Cx, Router, State};
@@ -238,26 +239,23 @@ impl Engine {
             }
             Some(_) | None => return self.unknown_vrid(now, d, vrid, out),
         };
-        let slot = id.0 as usize;
-        let Some(Some(router)) = self.routers.get_mut(slot) else {
+        let heard = self.with_router(id, out, |router, cx| {
+            let was_active = matches!(router.state, State::Active(_));
+            let reasserted = router.stats.counters.reasserted;
+            router.receive(now, d, cx);
+            let yielded = was_active && !matches!(router.state, State::Active(_));
+            let reasserted = reasserted != router.stats.counters.reasserted;
+            (
+                router.group.is_some(),
+                router.term.is_some(),
+                yielded,
+                reasserted,
+            )
+        });
+        let Some((grouped, termed, yielded, reasserted)) = heard else {
             return;
         };
-        let mut cx = Cx {
-            links: &mut self.links,
-            global: &self.settings.global,
-            requests: &mut self.requests,
-            seq: &mut self.seq,
-            others: None,
-            out,
-        };
-        let grouped = router.group.is_some();
-        let was_active = matches!(router.state, State::Active(_));
-        let reasserted = router.stats.counters.reasserted;
-        router.receive(now, d, &mut cx);
-        let yielded = was_active && !matches!(router.state, State::Active(_));
-        let reasserted = reasserted != router.stats.counters.reasserted;
-        self.timers.set(Slot::Router(id.0), router.deadline());
-        if router.term.is_some() && yielded {
+        if termed && yielded {
             self.dirty.push(id);
         }
         if grouped && yielded {
@@ -335,29 +333,29 @@ impl Engine {
                 .link
                 .and_then(|id| self.links.get(id))
                 .is_some_and(|l| l.backlog && l.backlog_passes <= 3);
-        if !unread {
-            let mut cx = Cx {
-                links: &mut self.links,
-                global: &self.settings.global,
-                requests: &mut self.requests,
-                seq: &mut self.seq,
-                others: None,
-                out,
-            };
-            let term = (router.term, router.forced_out, router.damping.is_held());
-            let wants = router.on_tick(now, &mut cx);
-            let after = (router.term, router.forced_out, router.damping.is_held());
-            if matches!(router.state, State::Fault) || after != term {
-                self.dirty.push(id);
-            }
+        if unread {
             self.timers.set(Slot::Router(id.0), router.deadline());
-            if wants {
-                self.member_wants(now, id, out);
-            }
-            self.live_check(now, id, out);
             return;
         }
-        self.timers.set(Slot::Router(id.0), router.deadline());
+        let ticked = self.with_router(id, out, |router, cx| {
+            let before = (router.term, router.forced_out, router.damping.is_held());
+            let wants = router.on_tick(now, cx);
+            let after = (router.term, router.forced_out, router.damping.is_held());
+            (
+                wants,
+                matches!(router.state, State::Fault) || after != before,
+            )
+        });
+        let Some((wants, moved)) = ticked else {
+            return;
+        };
+        if moved {
+            self.dirty.push(id);
+        }
+        if wants {
+            self.member_wants(now, id, out);
+        }
+        self.live_check(now, id, out);
     }
 
     // ---- facts -----------------------------------------------------------------------------------
@@ -468,22 +466,13 @@ impl Engine {
         if owner == statics::OWNER {
             return self.static_answered(now, hint, id, errno, out);
         }
-        let Some(Some(router)) = self.routers.get_mut(owner.0 as usize) else {
-            return;
-        };
-        let mut cx = Cx {
-            links: &mut self.links,
-            global: &self.settings.global,
-            requests: &mut self.requests,
-            seq: &mut self.seq,
-            others: None,
-            out,
-        };
-        router.on_answer(now, hint, id, errno, &mut cx);
-        if router.lost.is_some() {
+        let lost = self.with_router(owner, out, |router, cx| {
+            router.on_answer(now, hint, id, errno, cx);
+            router.lost.is_some()
+        });
+        if lost == Some(true) {
             self.dirty.push(owner);
         }
-        self.timers.set(Slot::Router(owner.0), router.deadline());
     }
 
     // ---- life ------------------------------------------------------------------------------------
@@ -531,18 +520,9 @@ impl Engine {
         self.stopping = true;
         self.opens_at = None;
         for id in self.order.clone() {
-            let Some(Some(router)) = self.routers.get_mut(id.0 as usize) else {
-                continue;
-            };
-            let mut cx = Cx {
-                links: &mut self.links,
-                global: &self.settings.global,
-                requests: &mut self.requests,
-                seq: &mut self.seq,
-                others: None,
-                out,
-            };
-            router.on_stop(now, Phase::Stopped, Why::Stop, &mut cx);
+            self.with_router(id, out, |router, cx| {
+                router.on_stop(now, Phase::Stopped, Why::Stop, cx);
+            });
             self.timers.set(Slot::Router(id.0), None);
         }
         self.stop_groups(out);
@@ -561,26 +541,36 @@ impl Engine {
 
     // ---- settling --------------------------------------------------------------------------------
 
-    /// Runs something on a router and stores the deadline it then has.
-    pub(super) fn with_router(
+    /// Lets a router act, and stores its next deadline.
+    pub(super) fn with_router<R>(
         &mut self,
         id: RouterId,
         out: &mut Actions,
-        on: impl FnOnce(&mut Router, &mut Cx<'_>),
-    ) {
-        let Some(Some(router)) = self.routers.get_mut(id.0 as usize) else {
-            return;
-        };
+        on: impl FnOnce(&mut Router, &mut Cx<'_>) -> R,
+    ) -> Option<R> {
+        self.with_router_among(id, None, out, on)
+    }
+
+    /// As [`Engine::with_router`], where a reload spares what others want to keep.
+    pub(super) fn with_router_among<R>(
+        &mut self,
+        id: RouterId,
+        others: Option<&Bystanders>,
+        out: &mut Actions,
+        on: impl FnOnce(&mut Router, &mut Cx<'_>) -> R,
+    ) -> Option<R> {
+        let router = self.routers.get_mut(id.0 as usize)?.as_mut()?;
         let mut cx = Cx {
             links: &mut self.links,
             global: &self.settings.global,
             requests: &mut self.requests,
             seq: &mut self.seq,
-            others: None,
+            others,
             out,
         };
-        on(router, &mut cx);
+        let said = on(router, &mut cx);
         self.timers.set(Slot::Router(id.0), router.deadline());
+        Some(said)
     }
 
     /// Whether `vrrp_startup_delay` still holds everybody.
@@ -682,19 +672,7 @@ impl Engine {
             };
             let mut facts = self.facts(router);
             self.fold_group(id, &mut facts);
-            let Some(Some(router)) = self.routers.get_mut(id.0 as usize) else {
-                continue;
-            };
-            let mut cx = Cx {
-                links: &mut self.links,
-                global: &self.settings.global,
-                requests: &mut self.requests,
-                seq: &mut self.seq,
-                others: None,
-                out,
-            };
-            router.on_facts(now, facts, &mut cx);
-            self.timers.set(Slot::Router(id.0), router.deadline());
+            self.with_router(id, out, |router, cx| router.on_facts(now, facts, cx));
         }
         self.edge_of = None;
         if !self.groups.is_empty() {

@@ -41,7 +41,13 @@ impl Engine {
                 });
             }
             Intent::Drain { force, resumed } => {
-                self.drain(now, id, first, &all, force || resumed, out)
+                self.drain(now, id, first, &all, force || resumed, out);
+                if force && resumed {
+                    for &member in &all {
+                        self.with_router(member, out, |router, _| router.forced_out = true);
+                        self.mark(member);
+                    }
+                }
             }
             Intent::Takeover { resumed } => self.take_over(now, id, &all, resumed, out),
         }
@@ -193,7 +199,7 @@ impl Router {
         let outcome = if leaving.force {
             self.term = Some(Term::Drained);
             self.forced_out = true;
-            Outcome::Done { successor: None }
+            Outcome::LeftAlone
         } else {
             Outcome::NobodyTookOver
         };

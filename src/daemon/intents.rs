@@ -34,6 +34,9 @@ pub(super) struct Written {
     pub(super) instance: Arc<str>,
     pub(super) what: Wish,
     pub(super) force: bool,
+    /// Nobody had taken over when it left by force.
+    #[serde(default)]
+    pub(super) alone: bool,
     /// Wall clock in microseconds since 1970, as the next two.
     pub(super) since_us: u64,
     pub(super) until_us: Option<u64>,
@@ -113,6 +116,7 @@ mod tests {
             instance: instance.into(),
             what: Wish::Drain,
             force: false,
+            alone: false,
             since_us: 1,
             until_us,
             uid: 0,

@@ -98,6 +98,7 @@ impl Service {
                 instance: instance.clone(),
                 what,
                 force,
+                alone: false,
                 since_us: wall_us(),
                 until_us,
                 uid: ask.by.uid,
@@ -271,8 +272,10 @@ impl Service {
             return;
         };
         let took = clock::now().since(pending.began);
-        if !matches!(outcome, Outcome::Done { .. }) {
-            self.undo(&pending);
+        match outcome {
+            Outcome::Done { .. } => {}
+            Outcome::LeftAlone => self.note_alone(&pending.instance),
+            Outcome::NobodyTookOver | Outcome::Refused { .. } => self.undo(&pending),
         }
         let written = self.intents.of(&pending.instance).cloned();
         self.record_order(
@@ -285,6 +288,25 @@ impl Service {
         if let Some(batch) = pending.batch {
             self.answer(batch, &pending.instance, outcome, took);
             self.close_batch(batch);
+        }
+    }
+
+    /// Left by force with nobody to follow: a restart must not bring it back either.
+    fn note_alone(&mut self, instance: &Arc<str>) {
+        let Some(written) = self.intents.of(instance).cloned() else {
+            return;
+        };
+        let alone = Written {
+            alone: true,
+            ..written
+        };
+        if let Err(error) = self.intents.put(alone) {
+            let dir = self.options.state_dir.display().to_string();
+            let text = format!(
+                "({instance}) {dir}: cannot write that nobody took over: {error}; after a restart it would \
+                 serve again"
+            );
+            self.say(Level::Warn, text);
         }
     }
 
@@ -319,6 +341,7 @@ impl Service {
         };
         let (word, successor) = match outcome {
             Outcome::Done { successor } => ("done", *successor),
+            Outcome::LeftAlone => ("done", None),
             Outcome::NobodyTookOver => ("nobody_took_over", None),
             Outcome::Refused { why } if why == NO_ANSWER => ("no_answer", None),
             Outcome::Refused { .. } => ("refused", None),
@@ -419,7 +442,7 @@ impl Service {
             }
             let (what, asked) = match intent.what {
                 Wish::Drain => {
-                    let force = intent.force;
+                    let force = intent.alone;
                     (
                         Intent::Drain {
                             force,
@@ -482,7 +505,7 @@ impl Service {
         evidence.until_us = written.and_then(|w| w.until_us);
         evidence.outcome = Some(Cow::Borrowed(match outcome {
             None => "asked",
-            Some(Outcome::Done { .. }) => "done",
+            Some(Outcome::Done { .. } | Outcome::LeftAlone) => "done",
             Some(Outcome::NobodyTookOver) => "nobody_took_over",
             Some(Outcome::Refused { .. }) => "refused",
         }));
@@ -491,7 +514,9 @@ impl Service {
         }
         let level = match outcome {
             None | Some(Outcome::Done { .. }) => Level::Info,
-            Some(Outcome::NobodyTookOver | Outcome::Refused { .. }) => Level::Warn,
+            Some(Outcome::LeftAlone | Outcome::NobodyTookOver | Outcome::Refused { .. }) => {
+                Level::Warn
+            }
         };
         self.log_only(level, format!("({instance}) {text}"));
         let event = Event::new("order", &text)

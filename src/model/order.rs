@@ -29,7 +29,7 @@ pub struct Order {
 pub enum Intent {
     /// Give the addresses away and serve again only if nobody else does.
     Drain {
-        /// Leave even if nobody takes over.
+        /// Leave even if nobody takes over. Resumed: it did, so it stays out.
         force: bool,
         /// The intent was written before a restart: take it up without a handover.
         resumed: bool,
@@ -62,6 +62,8 @@ pub enum Outcome {
         /// The successor.
         successor: Option<IpAddr>,
     },
+    /// It left by force: nobody took over, and nobody serves.
+    LeftAlone,
     /// Everything was put back: nobody took over.
     NobodyTookOver,
     /// Nothing was changed.
@@ -78,6 +80,7 @@ impl fmt::Display for Outcome {
                 successor: Some(addr),
             } => write!(f, "done: {addr} is MASTER"),
             Self::Done { successor: None } => f.write_str("done"),
+            Self::LeftAlone => f.write_str("done: nobody took over, so nobody serves"),
             Self::NobodyTookOver => f.write_str(
                 "nobody took over; everything was put back (use --force to leave anyway)",
             ),

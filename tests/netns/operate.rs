@@ -212,7 +212,8 @@ fn a_drain_beside_keepalived_hands_over_and_back() {
 fn a_drain_that_nobody_answers_is_undone_unless_forced() {
     need_root();
     let lab = Lab::new(1);
-    let r1 = lab.start(1, Mainstay, &Conf::one(Instance::v3(100)));
+    let conf = Conf::one(Instance::v3(100));
+    let mut r1 = lab.start(1, Mainstay, &conf);
     lab.settle(1, 51, 0.6, 10.0);
     let told = does(&r1, &["drain", "VI_1"], 1);
     assert!(told.out.contains("nobody took over"), "{told}");
@@ -227,10 +228,19 @@ fn a_drain_that_nobody_answers_is_undone_unless_forced() {
     let last = events(&r1, "order").pop().expect("an event");
     assert_eq!(last["evidence"]["outcome"], "nobody_took_over", "{last}");
 
-    does(&r1, &["drain", "VI_1", "--force"], 0);
+    let told = does(&r1, &["drain", "VI_1", "--force"], 0);
+    assert!(told.out.contains("nobody serves"), "{told}");
     let seen = r1.wait_state("VI_1", "FAULT", 3.0);
     assert_eq!(seen["cause"], "drained", "{seen}");
     wait_until("no address on r1", secs(3.0), || !lab.host(1).has(VIP));
+    r1.kill9();
+    let since = wall_ns();
+    let r1 = lab.start(1, Mainstay, &conf);
+    let seen = r1.wait_state("VI_1", "FAULT", 8.0);
+    assert_eq!(seen["cause"], "drained", "{seen}");
+    std::thread::sleep(secs(1.5));
+    let said = lab.adverts(since, |f, _| f.from == 1);
+    assert!(said.is_empty(), "it was to leave nobody serving: {said:?}");
     does(&r1, &["undrain", "--all"], 0);
     r1.wait_state("VI_1", "MASTER", 5.0);
 }

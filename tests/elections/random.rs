@@ -422,7 +422,7 @@ impl Crowd {
                 if held {
                     s.all_failed = AllFailed::Hold;
                 }
-                s.damping = damped.then(|| DampingSettings {
+                s.damping = damped.then_some(DampingSettings {
                     half_life,
                     suppress: 1,
                     reuse: 1,

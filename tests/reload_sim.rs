@@ -309,3 +309,47 @@ fn what_the_old_program_says_after_a_reload_does_not_decide_for_the_new_one() {
     bench.done(third, Verdict::Fail(1));
     assert_eq!(views(&bench)[0].state, "FAULT", "its first result decides");
 }
+
+#[test]
+fn scripts_that_come_and_go_do_not_pile_up() {
+    let conf = |n: u32| {
+        let name = format!("chk{n}");
+        settings([one().track(&name, 0)], [check(&name)])
+    };
+    let done = |bench: &mut Bench, (check, run), verdict| {
+        let stderr = "".into();
+        bench.handle(Input::CheckDone {
+            check,
+            run,
+            verdict,
+            stderr,
+        });
+    };
+    let mut old = conf(0);
+    let mut bench = Bench::begun(old.clone());
+    let mut running = None;
+    for n in 1..40 {
+        let new = conf(n);
+        let mut did = reload(&mut bench, &old, new.clone());
+        bench.wait(Duration::from_millis(10));
+        did.append(&mut bench.take());
+        let started = did.iter().find_map(|did| match did {
+            Did::StartRun(check, run) => Some((*check, *run)),
+            _ => None,
+        });
+        let started = started.expect("the new script is run");
+        assert!(started.0.0 < 4, "{started:?} after {n} reloads");
+        if let Some(stopped) = running.take() {
+            done(&mut bench, stopped, Verdict::Fail(1));
+        }
+        // Now and then one is still running at the next reload.
+        if n % 3 > 0 {
+            done(&mut bench, started, Verdict::Pass);
+        } else {
+            running = Some(started);
+        }
+        assert_ne!(views(&bench)[0].state, "FAULT", "the old script failed");
+        bench.take();
+        old = new;
+    }
+}

@@ -111,17 +111,24 @@ impl Engine {
         new: &Settings,
         out: &mut Actions,
     ) {
+        let mut free = self.free_trackers(old_order);
         for step in steps {
             match *step {
                 Step::Create { new: at } => {
                     let Some(settings) = new.checks.get(at) else {
                         continue;
                     };
-                    let slot = self.trackers.len();
-                    let id = CheckId(u32::try_from(slot).unwrap_or(u32::MAX));
-                    self.trackers
-                        .push(Some(Tracker::new(id, settings.clone(), now)));
-                    if !self.begun {
+                    let id = free.pop().unwrap_or_else(|| {
+                        self.trackers.push(None);
+                        let last = self.trackers.len() - 1;
+                        CheckId(u32::try_from(last).unwrap_or(u32::MAX))
+                    });
+                    if let Some(slot) = self.trackers.get_mut(id.0 as usize) {
+                        *slot = Some(Tracker::new(id, settings.clone(), now));
+                    }
+                    if self.begun {
+                        self.holding.remove(&id);
+                    } else {
                         self.holding.insert(id);
                     }
                     self.check_order.push(id);
@@ -234,6 +241,18 @@ impl Engine {
                 find_link(&self.links, &settings.interface, a).map(|(link, _)| spot(link, a.cidr))
             })
             .collect()
+    }
+
+    /// Slots that retired scripts have left, once their last run has ended; the first one last.
+    fn free_trackers(&self, old_order: &[CheckId]) -> Vec<CheckId> {
+        let taken: HashSet<CheckId> = old_order.iter().copied().collect();
+        let all = self.trackers.iter().zip(0..);
+        let free = all.filter(|(tracker, at)| {
+            !tracker.as_ref().is_some_and(Tracker::is_busy) && !taken.contains(&CheckId(*at))
+        });
+        let mut free: Vec<CheckId> = free.map(|(_, at)| CheckId(at)).collect();
+        free.reverse();
+        free
     }
 
     fn free_slot(&mut self) -> RouterId {

@@ -46,8 +46,10 @@ impl Engine {
         let mut told = false;
         let mut ill = None;
         for other in others.filter_map(|m| self.router(*m)) {
+            // Two that are held wait for nobody: neither could leave its fault before the other.
+            let both_held = other.own_damped && facts.faults == [Why::FlapDamping];
             // One is reason enough; the others tell of themselves.
-            if other.own_fault && !std::mem::replace(&mut told, true) {
+            if other.own_fault && !both_held && !std::mem::replace(&mut told, true) {
                 facts.faults.push(Why::GroupMember {
                     group: group.settings.name.clone(),
                     member: other.settings.name.clone(),
@@ -87,12 +89,14 @@ impl Engine {
             let facts = self.facts(router);
             let own = (
                 !facts.faults.is_empty(),
+                facts.faults == [Why::FlapDamping],
                 facts.held,
                 facts.degraded.is_some(),
             );
-            let moved = (router.own_fault, router.own_held, router.own_degraded) != own;
-            if let Some(Some(router)) = self.routers.get_mut(id.0 as usize) {
-                (router.own_fault, router.own_held, router.own_degraded) = own;
+            let before = |r: &Router| (r.own_fault, r.own_damped, r.own_held, r.own_degraded);
+            let moved = before(router) != own;
+            if let Some(Some(r)) = self.routers.get_mut(id.0 as usize) {
+                (r.own_fault, r.own_damped, r.own_held, r.own_degraded) = own;
             }
             if seen.insert(id) {
                 order.push(id);

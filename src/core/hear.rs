@@ -42,6 +42,8 @@ impl Router {
             Claim::Release => {
                 b.down_at = now + skew_time(version, ours, b.adver);
                 b.released = Some(from);
+                // It will not speak again, so it is not to be waited for (`heed_lower`).
+                b.lower = b.lower.filter(|(lower, ..)| *lower != from);
                 b.listened = false;
                 return;
             }
@@ -69,7 +71,7 @@ impl Router {
     }
 
     /// Our priority fell: the advert that we discarded as lower counts if it is lower no longer.
-    pub(super) fn heed_lower(&mut self, now: Instant) {
+    pub(super) fn heed_lower(&mut self) {
         let (ours, version) = (self.standing.priority, self.settings.version);
         let State::Backup(b) = &mut self.state else {
             return;
@@ -78,7 +80,8 @@ impl Router {
             return;
         };
         let full = active_down_interval(version, ours, b.adver, self.settings.down_adverts);
-        b.down_at = (at + full).max(now);
+        // Who slept listens on all the same.
+        b.down_at = b.down_at.max(at + full);
         b.active = Some((from, theirs, at));
         b.hold_until = None;
         b.released = None;

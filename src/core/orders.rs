@@ -210,7 +210,8 @@ impl Router {
     }
 
     fn takeover_obstacle(&self, now: Instant) -> Option<String> {
-        let real = |fault: &&Why| **fault != Why::FlapDamping;
+        // A takeover ends a hold. What keeps another member away is found with that member.
+        let real = |fault: &&Why| !matches!(fault, Why::FlapDamping | Why::GroupMember { .. });
         if let Some(fault) = self.faults.iter().find(real) {
             return Some(format!("{} is in FAULT: {fault}", self.settings.name));
         }

@@ -151,6 +151,8 @@ pub(super) struct Router {
     pub(super) group: Option<usize>,
     /// It has a fault of its own, its group apart.
     pub(super) own_fault: bool,
+    /// That fault is one that flap damping holds on to, and nothing else.
+    pub(super) own_damped: bool,
     pub(super) own_held: bool,
     pub(super) own_degraded: bool,
     /// What failed, if that is borne with priority 1 (`all_failed hold`).
@@ -199,6 +201,7 @@ impl Router {
             lost: None,
             group: None,
             own_fault: false,
+            own_damped: false,
             own_held: false,
             own_degraded: false,
             degraded: None,
@@ -649,7 +652,7 @@ impl Router {
             let before = skew_time(version, old.priority, b.adver);
             let after = skew_time(version, new, b.adver);
             b.down_at = (b.down_at - before + after).max(now);
-            self.heed_lower(now);
+            self.heed_lower();
         }
         let what = What::Priority {
             from: old.priority.get(),

@@ -4,7 +4,7 @@ use crate::core::plan::{Plan, Step};
 use crate::ctl::reply::{Change, PlanView};
 use crate::model::settings::{RouterSettings, Settings};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -259,6 +259,19 @@ fn scalar(value: &Value) -> Option<String> {
     Some(format!("{name} weight {weight}{reverse}"))
 }
 
+/// A block that comes or goes as a whole: what it says, in one line.
+fn block(parts: &Map<String, Value>) -> String {
+    let said = parts.iter().filter(|(_, value)| !value.is_null());
+    let words: Vec<String> = said
+        .map(|(name, value)| format!("{} {}", keyword(name), short(value)))
+        .collect();
+    if words.is_empty() {
+        "on".to_owned()
+    } else {
+        words.join(", ")
+    }
+}
+
 fn short(value: &Value) -> String {
     const LONGEST: usize = 80;
     let text = match value {
@@ -266,9 +279,8 @@ fn short(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Bool(true) => "on".to_owned(),
         Value::Bool(false) => "off".to_owned(),
-        Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            scalar(value).unwrap_or_else(|| value.to_string())
-        }
+        Value::Object(parts) => scalar(value).unwrap_or_else(|| block(parts)),
+        Value::Number(_) | Value::Array(_) => value.to_string(),
     };
     if text.chars().count() > LONGEST {
         text.chars().take(LONGEST).chain("...".chars()).collect()
@@ -437,6 +449,27 @@ vrrp_instance VI_2 {
             (&*created.kind, &*created.name),
             ("static", "10.3.0.1/24 on eth3")
         );
+    }
+
+    #[test]
+    fn a_block_that_comes_or_goes_is_told_in_words() {
+        let new = FILE
+            .replace(
+                "script \"/bin/true\"\n    interval 2",
+                "external\n    lease 3\n    user nobody",
+            )
+            .replace(
+                "priority 100",
+                "priority 100\n    flap_damping {\n suppress 5\n }",
+            );
+        let text = view(FILE, &new, "MASTER").changed.into_iter();
+        let text: Vec<String> = text.flat_map(|c| c.differs).collect();
+        for part in [
+            "flap_damping none -> half_life 60 s, reuse 1, suppress 5",
+            "external none -> lease 3 s, user nobody",
+        ] {
+            assert!(text.iter().any(|t| t == part), "{part} in {text:?}");
+        }
     }
 
     #[test]

@@ -431,6 +431,70 @@ fn a_held_member_keeps_its_group_out_of_the_way() {
     }
 }
 
+/// Two members of a group that both track the script, both damped.
+fn gate_of_two(name: &str, priority: u8) -> mainstay::sim::scenario::HostMaker {
+    let member = |name: &str, vrid: u8, link: &str| {
+        let router = quick(priority).vrid(vrid).on(link).track("chk", 0);
+        damped(router.with(|r| r.name = name.into()), 600 * S)
+    };
+    let members = [member("in", 51, "eth0"), member("out", 52, "eth1")];
+    let mut both = settings(members, [check("chk")]);
+    both.groups.push(Arc::new(GroupSettings {
+        name: "gate".into(),
+        members: vec!["in".into(), "out".into()],
+        notify: NotifySettings::default(),
+    }));
+    host(name).settings(both)
+}
+
+/// A's members were moved too often, and B's serve.
+fn held_gate() -> World {
+    let mut world = Scenario::new(3)
+        .lan(Quality::GOOD)
+        .host(gate_of_two("a", 150))
+        .host(gate_of_two("b", 100))
+        .world();
+    world.run_for(10 * S);
+    flaps(&mut world, 60 * S);
+    world.run_for(70 * S);
+    kept_rules(&world);
+    for name in ["in", "out"] {
+        assert_eq!(world.phase(A, name), Some(Phase::Fault));
+        assert_eq!(world.phase(B, name), Some(Phase::Active));
+    }
+    world
+}
+
+#[test]
+fn members_that_are_both_held_serve_where_nobody_else_does() {
+    let mut world = held_gate();
+    world.now_do(Event::Kill { host: B });
+    world.run_for(5 * S);
+    kept_rules(&world);
+    for name in ["in", "out"] {
+        let report = || world.report("nobody else is there");
+        assert_eq!(world.phase(A, name), Some(Phase::Active), "{}", report());
+    }
+}
+
+#[test]
+fn an_operators_takeover_ends_the_hold_of_a_whole_group() {
+    use mainstay::model::order::{Intent, Order};
+    let mut world = held_gate();
+    let order = Order {
+        id: 1,
+        instance: "out".into(),
+        what: Intent::Takeover { resumed: false },
+    };
+    world.now_do(Event::Order { host: A, order });
+    world.run_for(S);
+    kept_rules(&world);
+    for name in ["in", "out"] {
+        let report = || world.report("an operator knows better");
+        assert_eq!(world.phase(A, name), Some(Phase::Active), "{}", report());
+    }
+}
+
 #[test]
 fn a_window_moves_the_address_where_failures_never_come_in_a_row() {
     let world = |windowed: bool| {

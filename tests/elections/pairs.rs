@@ -405,6 +405,24 @@ fn a_backup_that_falls_to_its_masters_priority_while_its_timer_runs_stays() {
 }
 
 #[test]
+fn a_master_that_resigned_is_not_waited_for_by_a_backup_that_falls_meanwhile() {
+    let mut world = master(120, &[vi(100)]);
+    world.now_do(file(A, -40));
+    // After A's last repeat, and before B's Skew_Time is over.
+    world.after(400 * MS, Event::Stop { host: A });
+    let resigned = world.now() + 400 * MS;
+    world.after(500 * MS, file(B, -30));
+    world.run_for(20 * S);
+    serves(&world, &[B], "A is gone");
+    within(
+        "Skew_Time",
+        taken(&world, B, resigned),
+        skew(100),
+        skew(70) + 2 * WAY,
+    );
+}
+
+#[test]
 fn a_backup_that_fell_to_its_masters_priority_still_notices_its_death() {
     let mut world = master(120, &[vi(100)]);
     let fell = world.now();

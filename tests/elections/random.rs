@@ -4,8 +4,12 @@
 //! to serve, the best one where all may preempt. A failing seed prints itself and its timeline.
 
 use super::*;
+use mainstay::model::feed::{Feed, Reading};
+use mainstay::model::order::{Intent, Order};
 use mainstay::model::priority::{Priority, Weight};
-use mainstay::model::settings::AllFailed;
+use mainstay::model::settings::{
+    AllFailed, DampingSettings, GroupSettings, NotifySettings, Settings,
+};
 use mainstay::sim::rng::Rng;
 
 /// Runs so many worlds; the first that fails ends the test.
@@ -383,4 +387,183 @@ fn clean(seed: u64) -> Result<(), String> {
 #[test]
 fn on_a_loss_free_lan_one_serves_after_a_down_interval_and_never_two_for_longer_than_a_way() {
     worlds(500_000, 1500, clean);
+}
+
+/// Everything that keeps a router out of the way at once: damping, `all_failed hold`, orders, a sync group,
+/// reports with leases, reloads that change each of them.
+struct Crowd {
+    rng: Rng,
+    damped: bool,
+    held: bool,
+    grouped: bool,
+    half_life: Duration,
+}
+
+impl Crowd {
+    fn settings(&mut self, host: usize) -> Settings {
+        let priority = 100 + 10 * host as u8;
+        let flip = |is: bool, rng: &mut Rng| is != rng.permille(150);
+        let damped = flip(self.damped, &mut self.rng);
+        let held = flip(self.held, &mut self.rng);
+        let grouped = flip(self.grouped, &mut self.rng);
+        let preempts = self.rng.permille(800);
+        let half_life = self.half_life;
+        let mut member = |name: &str, vrid: u8, link: &str, tracks: bool| {
+            let r = vi(priority).adver(100 * MS).vrid(vrid).on(link);
+            let r = if tracks { r.track("chk", 0) } else { r };
+            let r = if preempts { r } else { r.nopreempt() };
+            let r = if self.rng.permille(500) {
+                r.track("fed", -60)
+            } else {
+                r.track("fed", 0)
+            };
+            r.with(|s| {
+                s.name = name.into();
+                if held {
+                    s.all_failed = AllFailed::Hold;
+                }
+                s.damping = damped.then_some(DampingSettings {
+                    half_life,
+                    suppress: 1,
+                    reuse: 1,
+                });
+            })
+        };
+        let routers = [
+            member("in", 51, "eth0", true),
+            member("out", 52, "eth1", host != 1),
+        ];
+        let quick = |name: &str| check(name).interval(100 * MS).timeout(50 * MS);
+        let mut all = settings(routers, [quick("chk"), quick("fed").external(None)]);
+        if grouped {
+            all.groups.push(Arc::new(GroupSettings {
+                name: "gate".into(),
+                members: vec!["in".into(), "out".into()],
+                notify: NotifySettings::default(),
+            }));
+        }
+        all
+    }
+}
+
+fn report(host: usize, up: bool, lease: Option<Duration>) -> Event {
+    let reading = if up { Reading::Up } else { Reading::Down };
+    let feed = Feed {
+        id: 0,
+        name: "fed".into(),
+        reading,
+        lease,
+        by: 0,
+        resumed: None,
+    };
+    Event::Feed { host, feed }
+}
+
+/// In the end the others die: who is left and well must serve, whatever it was kept away by.
+fn crowded(seed: u64) -> Result<(), String> {
+    let mut rng = Rng::new(seed ^ 0x00c0_ffee);
+    let mut crowd = Crowd {
+        damped: rng.permille(800),
+        held: rng.permille(500),
+        grouped: rng.permille(600),
+        half_life: *rng.pick(&[500 * MS, 600 * S]).expect("not empty"),
+        rng: Rng::new(seed),
+    };
+    let mut scenario = Scenario::new(seed).lan(Quality::GOOD);
+    for (host_at, name) in ["a", "b", "c"].into_iter().enumerate() {
+        let settings = crowd.settings(host_at);
+        scenario = scenario
+            .host(host(name).settings(settings))
+            .at(200 * MS, report(host_at, true, None));
+    }
+    let mut world = scenario.world();
+    for host in 0..3 {
+        let behaviour = Behaviour::PASSES;
+        let script = "chk".into();
+        world.now_do(Event::Script {
+            host,
+            script,
+            behaviour,
+        });
+    }
+    world.run_for(2 * S);
+    for id in 0..10 + rng.below(40) {
+        let host = rng.below(3) as usize;
+        let instance: Arc<str> = if rng.permille(500) { "in" } else { "out" }.into();
+        let order = |what| Event::Order {
+            host,
+            order: Order {
+                id,
+                instance: instance.clone(),
+                what,
+            },
+        };
+        let up = rng.permille(400);
+        let event = match rng.below(12) {
+            0..=3 => Event::Script {
+                host,
+                script: "chk".into(),
+                behaviour: if up {
+                    Behaviour::PASSES
+                } else {
+                    Behaviour::FAILS
+                },
+            },
+            4 | 5 => report(host, up, rng.permille(500).then_some(700 * MS)),
+            6 => order(Intent::Drain {
+                force: false,
+                resumed: false,
+            }),
+            7 => order(Intent::Takeover { resumed: false }),
+            8 => order(Intent::Clear),
+            9 | 10 => Event::Reload {
+                host,
+                settings: Arc::new(crowd.settings(host)),
+            },
+            _ => Event::Plug {
+                host,
+                link: ETH0,
+                up,
+            },
+        };
+        world.now_do(event);
+        world.run_for(rng.between(MS, 900 * MS));
+    }
+    let last = rng.below(3) as usize;
+    let well = rng.permille(700);
+    world.now_do(Event::Plug {
+        host: last,
+        link: ETH0,
+        up: true,
+    });
+    if well {
+        let behaviour = Behaviour::PASSES;
+        let script = "chk".into();
+        world.now_do(Event::Script {
+            host: last,
+            script,
+            behaviour,
+        });
+        world.now_do(report(last, true, None));
+    }
+    for host in (0..3).filter(|host| *host != last) {
+        world.now_do(Event::Kill { host });
+    }
+    world.run_for(3 * S);
+    world.verdict()?;
+    let holds = world.snapshot(last).is_some_and(|s| {
+        let all_hold = |i: &mainstay::model::view::RouterView| i.degraded.is_some();
+        s.instances.iter().all(all_hold)
+    });
+    for (lan, vrid) in [(0, 51), (1, 52)] {
+        if (well || holds) && world.serving(lan, Family::V4, vrid) != [last] {
+            return Err(world.report(&format!("host {last} is alone, and {vrid} is not served")));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn who_is_left_alone_and_is_well_serves_whatever_kept_it_away() {
+    worlds(700_000, 500, crowded);
 }

@@ -4,7 +4,6 @@ use crate::conf::{self, Severity};
 use crate::daemon::RunOptions;
 use crate::model::settings::Settings;
 use crate::scripts::vet;
-use std::io::IsTerminal;
 use std::sync::Arc;
 
 /// A configuration that may run.
@@ -24,7 +23,7 @@ pub(super) struct Refusal {
 ///
 /// A start refuses what keepalived refuses and what would be unsafe here, with `strict` any error. A
 /// reload is always strict: there is a good configuration to stay with.
-pub(super) fn read(options: &RunOptions, strict: bool) -> Result<Config, Refusal> {
+pub(super) fn read(options: &RunOptions, strict: bool, color: bool) -> Result<Config, Refusal> {
     let conf_options = conf::Options {
         config_id: options.config_id.clone(),
         ..conf::Options::default()
@@ -35,7 +34,6 @@ pub(super) fn read(options: &RunOptions, strict: bool) -> Result<Config, Refusal
         .iter()
         .any(|d| d.refuses || (strict && d.severity == Severity::Error));
     let Some(mut settings) = loaded.settings.filter(|_| !refused) else {
-        let color = std::io::stderr().is_terminal();
         return Err(Refusal {
             text: conf::render(&loaded.diagnostics, &loaded.sources, color),
         });

@@ -48,13 +48,18 @@ impl Service {
                 sd_notify::NotifyState::Custom(&format!("MONOTONIC_USEC={stamp}")),
             ]);
         }
-        let read = config::read(&self.options, true).and_then(|config| self.same_network(config));
+        let read =
+            config::read(&self.options, true, false).and_then(|config| self.same_network(config));
         match read {
             Err(refusal) => {
                 let file = self.options.file.display().to_string();
                 if !dry_run {
                     let text = format!("reload refused, nothing was changed: {file}");
-                    self.log_only(Level::Warn, format!("{text}\n{}", refusal.text));
+                    self.log_only(Level::Warn, text.clone());
+                    // A log is read by lines.
+                    for line in refusal.text.lines().filter(|l| !l.trim().is_empty()) {
+                        self.log_only(Level::Warn, line.to_owned());
+                    }
                     self.record_reload(by, "refused", &text, Some(&refusal.text));
                     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
                 }

@@ -34,7 +34,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::SigSet;
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -78,10 +78,13 @@ pub(super) fn run(options: RunOptions) -> ExitCode {
 }
 
 fn live(mut options: RunOptions) -> Result<(), Failure> {
-    let config = config::read(&options, options.strict).map_err(|refusal| Failure {
-        code: code::CONFIG,
-        text: refusal.text,
-    })?;
+    let config =
+        config::read(&options, options.strict, io::stderr().is_terminal()).map_err(|refusal| {
+            Failure {
+                code: code::CONFIG,
+                text: refusal.text,
+            }
+        })?;
     // The kernel tells of processes in the first network namespace alone.
     let connector = Connector::open().ok();
     let namespace = move_in(&mut options, &config)?;

@@ -300,6 +300,11 @@ fn a_reload_by_the_socket_shows_its_plan_and_refuses_errors() {
         refused.err.contains("router.conf:"),
         "the finding is shown: {refused}"
     );
+    let log = r1.main.output();
+    assert!(
+        log.contains("WARN error[missing-word]: priority needs a word after it\n"),
+        "{log}"
+    );
     does(&r1, &["reload", "--dry-run"], 2);
     let recorded = events(&r1, "reload").pop().expect("an event");
     assert_eq!(recorded["evidence"]["outcome"], "refused", "{recorded}");

@@ -7,6 +7,7 @@ use super::router::Draft;
 use super::weights::Placed;
 use crate::model::priority::Priority;
 use crate::model::settings::{AllFailed, GroupSettings};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Reads the word.
@@ -61,10 +62,17 @@ pub(super) fn of(
 
 /// A group moves together, so its members must agree.
 pub(super) fn agree(groups: &[Arc<GroupSettings>], routers: &mut [Placed], diags: &mut Diags) {
+    let by_name: HashMap<Arc<str>, usize> = routers
+        .iter()
+        .enumerate()
+        .map(|(at, placed)| (placed.settings.name.clone(), at))
+        .collect();
     for group in groups {
-        let member = |placed: &Placed| group.members.contains(&placed.settings.name);
+        let found = group.members.iter().filter_map(|name| by_name.get(name));
+        let mut members: Vec<usize> = found.copied().collect();
+        members.sort_unstable();
         let find = |wanted: AllFailed| {
-            let mut members = routers.iter().filter(|placed| member(placed));
+            let mut members = members.iter().filter_map(|at| routers.get(*at));
             members.find(|placed| placed.settings.all_failed == wanted)
         };
         let (Some(holds), Some(releases)) = (find(AllFailed::Hold), find(AllFailed::Release))
@@ -85,8 +93,8 @@ pub(super) fn agree(groups: &[Arc<GroupSettings>], routers: &mut [Placed], diags
                 .related(releases.span, "this one")
                 .help("say the same in all members of a sync group: they move together"),
         );
-        for placed in routers.iter_mut() {
-            if group.members.contains(&placed.settings.name) {
+        for at in members {
+            if let Some(placed) = routers.get_mut(at) {
                 placed.settings.all_failed = AllFailed::Release;
             }
         }

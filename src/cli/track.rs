@@ -23,7 +23,7 @@ pub(super) struct TrackArgs {
 enum What {
     /// Report one result: up or down of a vrrp_script, a whole number of a track_file.
     Set(SetArgs),
-    /// List the trackers that can be set, with who set them last [default].
+    /// List the trackers that can be set, with who set them last (so does `track` alone).
     List(ListArgs),
 }
 

@@ -5,6 +5,7 @@
 //! come from trackers are held back until it is below `reuse`. Falls and faults always count at once,
 //! and nothing is held back where nobody else is heard.
 
+use crate::core::degraded;
 use crate::core::degraded::lowest;
 use crate::core::election::skew_time;
 use crate::core::fold::Standing;
@@ -96,38 +97,13 @@ struct Fault {
     leave_at: Option<Instant>,
 }
 
-/// Whether a tracker's fault led to this.
+/// Whether a tracker's fault led to this; an interface is one as well.
 fn by_tracker(why: &Why) -> bool {
-    match why {
-        Why::CheckFailed { .. }
-        | Why::CheckUnusable { .. }
-        | Why::LinkDown { .. }
-        | Why::LinkAbsent { .. }
-        | Why::LinkUp { .. }
-        | Why::FileFault { .. }
-        | Why::ProcessFault { .. } => true,
-        Why::Startup
-        | Why::Owner
-        | Why::Silence { .. }
-        | Why::Released { .. }
-        | Why::Preempt { .. }
-        | Why::Outranked { .. }
-        | Why::TieLost { .. }
-        | Why::CheckPending { .. }
-        | Why::NoAddress { .. }
-        | Why::NoSocket { .. }
-        | Why::AddressRefused { .. }
-        | Why::AddressLost { .. }
-        | Why::GroupMember { .. }
-        | Why::GaveWay { .. }
-        | Why::FlapDamping
-        | Why::Drained
-        | Why::Operator
-        | Why::Cleared
-        | Why::Late { .. }
-        | Why::Reload
-        | Why::Stop => false,
-    }
+    let link = matches!(
+        why,
+        Why::LinkDown { .. } | Why::LinkAbsent { .. } | Why::LinkUp { .. }
+    );
+    link || degraded::tracker_of(why).is_some()
 }
 
 impl Damping {

@@ -22,7 +22,7 @@ pub(super) fn lowest() -> Priority {
 
 /// The tracker behind a fault that says that a service is ill, and not that this router cannot take
 /// part.
-const fn tracker_of(why: &Why) -> Option<&Arc<str>> {
+pub(super) const fn tracker_of(why: &Why) -> Option<&Arc<str>> {
     match why {
         Why::CheckFailed { check: name, .. }
         | Why::CheckUnusable { check: name, .. }

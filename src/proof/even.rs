@@ -175,14 +175,7 @@ fn nobody(field: &Field<'_>, findings: &mut Findings<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::proof::help::{codes, file, findings};
-
-    #[track_caller]
-    fn one(files: &[String]) -> String {
-        let all = findings(files);
-        assert_eq!(all.len(), 1, "{all:#?}");
-        all.into_iter().next().unwrap_or_default()
-    }
+    use crate::proof::help::{codes, file, findings, one};
 
     #[test]
     fn ties_are_told_before_and_after_a_failure() {

@@ -344,6 +344,14 @@ mod help {
         )
     }
 
+    /// The one finding there is.
+    #[track_caller]
+    pub(super) fn one(files: &[String]) -> String {
+        let all = findings(files);
+        assert_eq!(all.len(), 1, "{all:#?}");
+        all.into_iter().next().unwrap_or_default()
+    }
+
     /// Proves files named `r1.conf`, `r2.conf` ...: `NODE LINE CODE: TEXT | HELP` of each finding.
     pub(super) fn findings(files: &[String]) -> Vec<String> {
         let loaded: Vec<Loaded> = files

@@ -321,14 +321,7 @@ fn alone(member: &Member<'_>, findings: &mut Findings<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::proof::help::{codes, file, findings};
-
-    #[track_caller]
-    fn one(files: &[String]) -> String {
-        let all = findings(files);
-        assert_eq!(all.len(), 1, "{all:#?}");
-        all.into_iter().next().unwrap_or_default()
-    }
+    use crate::proof::help::{codes, file, findings, one};
 
     #[test]
     fn a_weight_that_is_too_small_is_mended_with_numbers() {
